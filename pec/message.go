@@ -1,0 +1,76 @@
+package pec
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Body is the body of a message: bytes that can be read again and at any
+// place, so that a message of 100 MB needs no memory. *bytes.Reader,
+// *strings.Reader and *io.SectionReader are bodies. Lines end with CRLF.
+type Body interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Message is a message as it came, byte for byte: its header fields, an empty
+// line, its body.
+type Message struct {
+	Header Header
+	Body   Body // nil for an empty body
+}
+
+// MaxHeader is the largest header section, in bytes, that ReadMessage takes.
+const MaxHeader = 4 << 20
+
+// ErrNoHeader means that a message does not begin with header fields.
+var ErrNoHeader = errors.New("message does not begin with a header field")
+
+// ReadMessage splits the size bytes of r into header and body. It reads lines
+// that end with CRLF or, for files saved by mail clients, LF alone; the body is
+// a window on r, nothing is copied. A line of the header that is neither a
+// field nor a continuation is an error.
+func ReadMessage(r io.ReaderAt, size int64) (Message, error) {
+	in := bufio.NewReader(io.NewSectionReader(r, 0, min(size, MaxHeader)))
+	var header headerReader
+	var at int64
+	for {
+		line, err := in.ReadString('\n')
+		at += int64(len(line))
+		if err != nil && err != io.EOF {
+			return Message{}, fmt.Errorf("reading header: %w", err)
+		}
+		text := strings.TrimRight(line, "\r\n")
+		switch {
+		case text == "" && (err == nil || at == size):
+			return Message{header.end(), io.NewSectionReader(r, at, size-at)}, nil
+		case err == io.EOF && at < size:
+			return Message{}, fmt.Errorf("header section is over %d bytes", MaxHeader)
+		}
+		if err := header.add(text); err != nil {
+			return Message{}, err
+		}
+	}
+}
+
+// WriteTo writes the message: header fields, empty line, body.
+func (m Message) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, m.Header.String()+"\r\n")
+	if err != nil || m.Body == nil {
+		return int64(n), err
+	}
+	body, err := io.Copy(w, io.NewSectionReader(m.Body, 0, m.Body.Size()))
+	return int64(n) + body, err
+}
+
+// Size is the length of the message in bytes, as WriteTo writes it.
+func (m Message) Size() int64 {
+	size := int64(len(m.Header.String())) + 2
+	if m.Body != nil {
+		size += m.Body.Size()
+	}
+	return size
+}
