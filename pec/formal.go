@@ -1,0 +1,179 @@
+package pec
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Limits are the sizes that the access point keeps to. They are settings: the
+// law asks at least 30 MB for size times recipients, and 50 recipients (DM
+// 2-11-2005 art. 12).
+type Limits struct {
+	// Total is the largest product of the message's size in bytes and the
+	// number of its recipients; 0: no limit.
+	Total int64
+	// Recipients is the largest number of recipients; 0: no limit.
+	Recipients int
+}
+
+// Limits of the header that are not settings: beyond them an MTA on the way
+// would change the message (RFC 6109 section 3.1.5: unmodified).
+const (
+	maxFieldSize = 32 << 10
+	maxHeader    = 1 << 20
+	maxFields    = 2000
+	maxLine      = 998 // RFC 5322 section 2.1.1, without CRLF
+)
+
+// FormalExceptions are the reasons why the access point may not accept a
+// message (RFC 6109 section 3.1.1), in Italian as they are told to the sender;
+// none for a message that conforms. The error is one of reading the body.
+func FormalExceptions(m Message, reversePath string, recipients []string, limits Limits) ([]string, error) {
+	var reasons []string
+	for _, check := range []func(Header) []string{headerSyntax, singleFields, identifiers} {
+		reasons = append(reasons, check(m.Header)...)
+	}
+	reasons = append(reasons, senderExceptions(m.Header, reversePath)...)
+	reasons = append(reasons, recipientExceptions(m.Header, recipients)...)
+	reasons = append(reasons, sizeExceptions(m.Size(), len(recipients), limits)...)
+	body, err := bodyExceptions(m.Body)
+	return append(reasons, body...), err
+}
+
+// headerSyntax: what no RFC 5322 header has, or what some MTA would change.
+func headerSyntax(h Header) []string {
+	var reasons []string
+	size := 0
+	for _, f := range h {
+		size += len(f.String())
+		switch {
+		case !validFieldName(f.Name):
+			reasons = append(reasons, "un campo dell'intestazione ha un nome non valido")
+		case len(f.String()) > maxFieldSize:
+			reasons = append(reasons, fmt.Sprintf("il campo %s supera la dimensione massima", f.Name))
+		case strings.ContainsFunc(f.Value, func(r rune) bool { return r == 0 || r > 126 }):
+			reasons = append(reasons, fmt.Sprintf("il campo %s contiene caratteri non ammessi", f.Name))
+		case longestLine(f.String()) > maxLine:
+			reasons = append(reasons, fmt.Sprintf("il campo %s ha una riga oltre i %d caratteri", f.Name, maxLine))
+		}
+	}
+	if size > maxHeader || len(h) > maxFields {
+		reasons = append(reasons, "l'intestazione supera la dimensione massima")
+	}
+	return slices.Compact(reasons)
+}
+
+func longestLine(s string) int {
+	longest := 0
+	for line := range strings.SplitSeq(s, "\r\n") {
+		longest = max(longest, len(line))
+	}
+	return longest
+}
+
+// singleFields: fields that RFC 5322 section 3.6 allows once.
+func singleFields(h Header) []string {
+	var reasons []string
+	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc", "Message-ID", "Subject", "Date",
+		"MIME-Version", "Content-Type", "Content-Transfer-Encoding", HeaderReceiptType} {
+		if h.Count(name) > 1 {
+			reasons = append(reasons, fmt.Sprintf("il campo %s compare piu' volte", name))
+		}
+	}
+	return reasons
+}
+
+// messageID is the syntax of a Message-ID, RFC 5322 section 3.6.4, without its
+// obsolete forms.
+var messageID = regexp.MustCompile(`^<[!#-'*+\-/-9=?A-Z^-~.]+@([!#-'*+\-/-9=?A-Z^-~.]+|\[[!-Z^-~]*\])>$`)
+
+func identifiers(h Header) []string {
+	var reasons []string
+	if id := MessageID(h); h.Count("Message-ID") > 0 && !messageID.MatchString(id) {
+		reasons = append(reasons, "il campo Message-ID non e' valido")
+	}
+	if slices.ContainsFunc(h.All("Bcc"), func(f Field) bool { return f.Text() != "" }) {
+		reasons = append(reasons, "il campo Bcc contiene destinatari")
+	}
+	return reasons
+}
+
+func senderExceptions(h Header, reversePath string) []string {
+	from, err := Addresses(h, "From")
+	switch {
+	case err != nil || len(from) != 1:
+		return []string{"il campo From non contiene un indirizzo email valido"}
+	case !SameAddress(from[0], reversePath):
+		return []string{"l'indirizzo del campo From non coincide con il mittente"}
+	}
+	if _, err := Addresses(h, "Reply-To"); err != nil {
+		return []string{"il campo Reply-To non e' valido"}
+	}
+	return nil
+}
+
+// recipientExceptions: the forward paths must be in To or Cc.
+func recipientExceptions(h Header, recipients []string) []string {
+	to, errTo := Addresses(h, "To")
+	cc, errCc := Addresses(h, "Cc")
+	if errTo != nil || len(to) == 0 {
+		return []string{"il campo To non contiene indirizzi email validi"}
+	}
+	if errCc != nil {
+		return []string{"il campo Cc non e' valido"}
+	}
+	var reasons []string
+	for _, r := range recipients {
+		if !ContainsAddress(to, r) && !ContainsAddress(cc, r) {
+			reasons = append(reasons, fmt.Sprintf("l'indirizzo email %s non appare nei campi To o Cc", withoutControls(r)))
+		}
+	}
+	return reasons
+}
+
+func sizeExceptions(size int64, recipients int, limits Limits) []string {
+	var reasons []string
+	if limits.Total > 0 && size*int64(recipients) > limits.Total {
+		reasons = append(reasons, "ecceduta la dimensione massima del messaggio")
+	}
+	if limits.Recipients > 0 && recipients > limits.Recipients {
+		reasons = append(reasons, "ecceduto il numero massimo dei destinatari")
+	}
+	return reasons
+}
+
+// bodyExceptions: a line that some MTA would fold, or a NUL, and the signature
+// would break on the way.
+func bodyExceptions(body Body) ([]string, error) {
+	if body == nil {
+		return nil, nil
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(body, 0, body.Size()), 64<<10)
+	var reasons []string
+	length, long, nul := 0, false, false
+	for {
+		piece, err := in.ReadSlice('\n')
+		nul = nul || bytes.IndexByte(piece, 0) >= 0
+		length += len(bytes.TrimRight(piece, "\r\n"))
+		long = long || length > maxLine
+		if err == nil {
+			length = 0
+		} else if err == io.EOF {
+			break
+		} else if err != bufio.ErrBufferFull {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+	}
+	if long {
+		reasons = append(reasons, fmt.Sprintf("il messaggio ha una riga oltre i %d caratteri", maxLine))
+	}
+	if nul {
+		reasons = append(reasons, "il messaggio contiene caratteri non ammessi")
+	}
+	return reasons, nil
+}
