@@ -1,0 +1,202 @@
+package point
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Recipient takes the outbox recipients made here and the mailboxes of the
+// certified domains; whether a mailbox exists is told by the store.
+func (d *DeliveryPoint) Recipient(_ context.Context, _ *Transaction, recipient string) error {
+	if isOutbox(recipient) {
+		if _, _, err := d.Secret.parseOutbox(recipient); err != nil {
+			d.Logger.Error("forged outbox recipient refused: the MTA must not take this domain from anybody", "recipient", recipient)
+			return replyOutbox
+		}
+		return nil
+	}
+	if !d.certified(recipient) {
+		return &Reply{550, "5.1.2", "not a domain of this provider"}
+	}
+	return nil
+}
+
+// Deliver serves every recipient of a message that is in the MTA's queue:
+// RFC 6109 section 3.3. It gives for each, in their order, nil (250), a *Reply,
+// or another error for which the queue tries again.
+func (d *DeliveryPoint) Deliver(ctx context.Context, t *Transaction) []error {
+	results := make([]error, len(t.Recipients))
+	// Step 2, once for all recipients: digest, signature, the verdict on it.
+	m, err := d.judge(ctx, t)
+	for n, recipient := range t.Recipients {
+		switch {
+		case err != nil:
+			results[n] = err
+		case isOutbox(recipient):
+			results[n] = d.outbox(ctx, t, m, recipient) // Step 1
+		default:
+			results[n] = d.mailbox(ctx, t, m, recipient) // Steps 3 to 7
+		}
+	}
+	return results
+}
+
+// mailbox delivers to one mailbox.
+func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message, recipient string) error {
+	if m.Ordinary && !d.takesOrdinary(recipient) {
+		return replyOrdinary // the incoming door could not refuse for one of several
+	}
+	// Step 3: claim, with a lease; stored already: go to step 6.
+	key := m.key("delivery", recipient)
+	release, ok, err := d.State.Lease(ctx, key, workTime)
+	if err != nil {
+		return fmt.Errorf("claiming the delivery: %w", err)
+	}
+	if !ok {
+		return &Reply{451, "4.3.0", "delivery in progress, try again later"}
+	}
+	defer release()
+	outcome, err := d.Records.Outcome(ctx, key)
+	if errors.Is(err, ErrUnknown) {
+		outcome, err = d.store(ctx, t, m, key, recipient) // Steps 4 and 5
+	}
+	if err != nil {
+		return err
+	}
+	// Step 6: the notice that is owed.
+	if err := d.deliveryNotice(ctx, t, m, outcome, recipient); err != nil {
+		return fmt.Errorf("notice of %s for %s: %w", outcome.Kind, recipient, err)
+	}
+	// Step 7: reply.
+	return nil
+}
+
+// store is Delivery steps 4 and 5: stored in the mailbox, stamped with the
+// trace header; then the outcome is recorded with its date.
+func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, key Key, recipient string) (*Outcome, error) {
+	content, err := d.contentFor(ctx, t, m, recipient)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Log.Append(ctx, d.deliveryEvent(EventDelivering, t, m, recipient)); err != nil {
+		return nil, fmt.Errorf("logging the delivery: %w", err)
+	}
+	// Step 4.
+	receipt, err := d.Store.Store(ctx, t.ReversePath, recipient, &stamped{d.Secret.trace(key), content})
+	outcome := Outcome{Reply: receipt}
+	event := EventDelivered
+	if err != nil {
+		if outcome, err = d.failed(m, err); err != nil {
+			return nil, err
+		}
+		event = EventUndelivered
+	} else if m.owesReceipt(recipient) {
+		outcome.Kind = pec.Delivery
+	}
+	// Step 5.
+	outcome.Time = pec.LegalTime(d.Clock())
+	row := d.deliveryEvent(event, t, m, recipient)
+	row.Time, row.Detail = outcome.Time, strings.TrimSpace(outcome.Reply+" "+outcome.Detail)
+	recorded, err := d.Records.PutOutcome(ctx, key, outcome, row)
+	if err != nil {
+		return nil, fmt.Errorf("recording the delivery: %w", err)
+	}
+	d.Logger.Info(string(event), "queue", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
+	return &recorded, nil
+}
+
+// failed turns the store's refusal into the outcome of a certified envelope:
+// errore-consegna (RFC 6109 section 3.3.3). Any other failure goes back to the
+// queue; for a notice also a permanent one, for nobody may get a notice, or a
+// bounce, for a notice.
+func (d *DeliveryPoint) failed(m *message, err error) (Outcome, error) {
+	var reply *Reply
+	if !errors.As(err, &reply) || !reply.Permanent() {
+		return Outcome{}, fmt.Errorf("mailbox store: %w", err)
+	}
+	switch {
+	case m.Kind == pec.Envelope:
+		outcome := nonDelivery(reply, d.Identity.Name)
+		outcome.Reply = reply.Error()
+		return outcome, nil
+	case m.Kind == pec.Anomaly || m.signature == nil:
+		return Outcome{}, reply
+	}
+	d.Logger.Error("a notice cannot be delivered: the queue keeps it until it expires", "id", m.id(), "notice", m.Kind, "reply", reply.Error())
+	return Outcome{}, &Reply{451, "4.2.0", "notice not delivered: " + reply.Text}
+}
+
+// nonDelivery is the outcome of a permanent failure with its code of Nota 12.
+func nonDelivery(reply *Reply, provider string) Outcome {
+	code, kind, text := reply.Status, pec.OtherError, "errore nella consegna alla casella"
+	switch reply.Status {
+	case "5.1.1", "5.1.0", "5.1.6", "5.2.1":
+		code, kind, text = "5.1.1", pec.WrongMailbox, "indirizzo non valido"
+	case "5.2.2":
+		text = "casella piena"
+	case "":
+		code = "5.0.0"
+	}
+	detail := fmt.Sprintf("%s - %s - %s", code, provider, text)
+	return Outcome{Kind: pec.NonDelivery, Code: code, Error: kind, Detail: detail}
+}
+
+// contentFor is what goes into the recipient's mailbox: the message as it is, or
+// where it is no PEC message for this recipient an anomaly envelope around it.
+func (d *DeliveryPoint) contentFor(ctx context.Context, t *Transaction, m *message, recipient string) (io.WriterTo, error) {
+	problem := m.problemFor(recipient)
+	if problem == "" {
+		return messageWithoutTrace(t.Message), nil
+	}
+	one := *t
+	one.Recipients = []string{recipient}
+	envelope, err := d.anomaly(ctx, &one, []string{problem}, false)
+	if err != nil {
+		return nil, err
+	}
+	row := transactionEvent(EventAnomaly, DeliveryDoor, &one)
+	row.Detail = problem
+	if err := d.Log.Append(ctx, row); err != nil {
+		return nil, fmt.Errorf("logging an anomaly: %w", err)
+	}
+	return envelope, nil
+}
+
+// messageWithoutTrace drops what only we may stamp.
+func messageWithoutTrace(m pec.Message) pec.Message {
+	return pec.Message{Header: m.Header.Without(pec.HeaderTrace), Body: m.Body}
+}
+
+// stamped is a message with the trace header before it.
+type stamped struct {
+	trace   string
+	content io.WriterTo
+}
+
+// WriteTo writes the trace header and the message.
+func (s *stamped) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, pec.NewField(pec.HeaderTrace, s.trace).String())
+	if err != nil {
+		return int64(n), err
+	}
+	rest, err := s.content.WriteTo(w)
+	return int64(n) + rest, err
+}
+
+// deliveryEvent is a legal-log row about one delivery.
+func (d *DeliveryPoint) deliveryEvent(kind EventKind, t *Transaction, m *message, recipient string) Event {
+	row := transactionEvent(kind, DeliveryDoor, t)
+	if m.data != nil {
+		row = messageEvent(kind, DeliveryDoor, t.QueueID, pec.LegalTime(t.Time), m.data)
+	}
+	if m.Kind != pec.Envelope && m.data != nil {
+		row.Notice, row.NoticeID = m.Kind, m.noticeID
+	}
+	row.Delivered = recipient
+	return row
+}

@@ -1,0 +1,129 @@
+package point
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// The effects of the doors. A test can make each fail; nothing else in this
+// package touches the world. Every error of theirs is temporary (the MTA keeps
+// the mail) unless it is a *Reply that says otherwise. All are safe for
+// concurrent use.
+
+// Trust gives what signatures are judged by. The value stays as it is for the
+// time of one transaction. An error (no directory, directory too old, CRL
+// missing) is never taken for "not certified".
+type Trust interface {
+	Current() (*pec.Trust, error)
+}
+
+// Accounts knows the holders' mailboxes of the certified domains.
+type Accounts interface {
+	// Owns tells whether an authenticated user may send as an address.
+	Owns(user, address string) bool
+	// Policy is what a mailbox wants done with ordinary mail. A mailbox that
+	// is not known refuses.
+	Policy(address string) OrdinaryPolicy
+}
+
+// OrdinaryPolicy is what becomes of ordinary mail for a certified mailbox. Its
+// zero value is RefuseOrdinary.
+type OrdinaryPolicy int
+
+// The policies for ordinary mail.
+const (
+	RefuseOrdinary OrdinaryPolicy = iota // 554
+	AcceptOrdinary                       // in an anomaly envelope
+)
+
+// Signer is the provider's key and certificates.
+type Signer interface {
+	// Current is the key to sign with now, and its chain: the signing
+	// certificate first, then its intermediates. The key signs digests and may
+	// be a token that fails.
+	Current() (crypto.Signer, []*x509.Certificate, error)
+}
+
+// Injector hands a notice to the MTA by a port that has no milter. nil means
+// that the MTA's queue has it.
+type Injector interface {
+	Inject(ctx context.Context, reversePath, recipient string, message io.WriterTo) error
+}
+
+// MailStore keeps the mailboxes (Dovecot). Store returns the store's reply to
+// the data, for the log, or as error a *Reply with the store's own code.
+type MailStore interface {
+	Store(ctx context.Context, reversePath, recipient string, message io.WriterTo) (receipt string, err error)
+}
+
+// State holds progress, leases and timers of messages, shared by all nodes. It
+// may forget: SQL (Records, Log) is the authority.
+type State interface {
+	// Lease takes key for at most ttl, for as long as the returned function is
+	// not called; ok is false while somebody else holds it.
+	Lease(ctx context.Context, key Key, ttl time.Duration) (release func(), ok bool, err error)
+	// Done tells whether MarkDone was called for key.
+	Done(ctx context.Context, key Key) (bool, error)
+	MarkDone(ctx context.Context, key Key) error
+}
+
+// Log is the legal log (RFC 6109 section 2.3): append-only, durable when
+// Append returns.
+type Log interface {
+	Append(ctx context.Context, events ...Event) error
+	// Logged tells whether an event of this kind, with this notice id, is there.
+	Logged(ctx context.Context, kind EventKind, noticeID string) (bool, error)
+	// Failed tells whether a notice that ends the message's way without success
+	// (non-accettazione, errore-consegna, the 24 h notice) was issued by us or
+	// received from a peer for the PEC msgid.
+	Failed(ctx context.Context, id string) (bool, error)
+}
+
+// ErrConflict means that somebody else recorded something else under the same
+// key in the meantime.
+var ErrConflict = errors.New("recorded by another attempt")
+
+// ErrUnknown means that nothing is recorded under that key.
+var ErrUnknown = errors.New("not recorded")
+
+// Records keeps what decides about a message's fate: intents, verdicts,
+// claims, deliveries. Every method is one durable, atomic step; what was
+// recorded once is never changed.
+type Records interface {
+	// LatestIntent is the intent of the highest generation for a key, or ErrUnknown.
+	LatestIntent(ctx context.Context, key Key) (*Intent, error)
+	// Intent finds an intent by its transaction, or ErrUnknown.
+	Intent(ctx context.Context, id TransactionID) (*Intent, error)
+	// AddIntent records a new intent and its legal-log rows in one step. last is
+	// the generation before, as it was read; nil for the first. ErrConflict if
+	// the intent's id, or its key and generation, are taken, or if last was sent
+	// or committed since it was read: then it is not void.
+	AddIntent(ctx context.Context, intent, last *Intent, events ...Event) error
+	// MarkSent records that the accept is about to be given; a later call
+	// replaces the time. ErrConflict once the key has a later generation.
+	MarkSent(ctx context.Context, id TransactionID, at time.Time) error
+	// MarkCommitted records that the message was seen in the queue; the first
+	// time stays. In the same step it claims the keys for this transaction and
+	// returns, for each, whether it is this transaction's (now or from before).
+	MarkCommitted(ctx context.Context, id TransactionID, at time.Time, claims []Key) (own []bool, err error)
+
+	// PutVerdict records what was judged of a signed content; a second verdict
+	// for the same digest and signer replaces the first.
+	PutVerdict(ctx context.Context, verdict Judgement) error
+	// Verdict is what was recorded for a digest and a signer's certificate, or
+	// ErrUnknown.
+	Verdict(ctx context.Context, digest, certificate [32]byte) (*Judgement, error)
+
+	// PutOutcome records how a delivery ended, with its legal-log rows, in one
+	// step. If the key has an outcome already, that one is returned and nothing
+	// is written.
+	PutOutcome(ctx context.Context, key Key, outcome Outcome, events ...Event) (Outcome, error)
+	// Outcome is how a delivery ended, or ErrUnknown.
+	Outcome(ctx context.Context, key Key) (*Outcome, error)
+}

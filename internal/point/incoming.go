@@ -1,0 +1,216 @@
+package point
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Mail takes every sender.
+func (i *Incoming) Mail(context.Context, *Transaction) (Handling, error) { return Certify, nil }
+
+// Recipient keeps certified and ordinary recipients apart: one transaction
+// holds one class, the other is told to come again (452).
+func (i *Incoming) Recipient(_ context.Context, t *Transaction, recipient string) (Handling, error) {
+	if isOutbox(recipient) {
+		return Certify, replyOutbox
+	}
+	ours := i.certified(recipient)
+	if len(t.Recipients) > 0 && i.certified(t.Recipients[0]) != ours {
+		return Certify, replyMixed
+	}
+	if !ours {
+		return Untouched, nil
+	}
+	return Certify, nil
+}
+
+// Handle judges a message from outside: RFC 6109 section 2.2.2. It has no
+// visible effect but its verdict. (Step 1, the transaction and its time, is the
+// front end's.)
+func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
+	// Step 2: structure, signature, origin, chain, revocation, form.
+	c, err := i.classify(t)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case c.Correct() && c.Kind == pec.Envelope:
+		return i.envelope(ctx, t, c) // Steps 3 and 4
+	case c.Correct():
+		return i.notification(ctx, t, c) // Steps 3 and 5
+	}
+	return i.anythingElse(ctx, t, c) // Step 6
+}
+
+// classify is Incoming step 2: what the message is, and whether it may be that
+// in this transaction.
+func (p *Provider) classify(t *Transaction) (*pec.Classification, error) {
+	trust, err := p.Trust.Current()
+	if err != nil {
+		return nil, fmt.Errorf("providers directory: %w", err)
+	}
+	c, err := pec.Classify(t.Message, trust, t.Time)
+	if err != nil {
+		return nil, fmt.Errorf("classifying: %w", err)
+	}
+	if !c.Correct() {
+		return c, nil
+	}
+	if problem := p.checkRoute(t, c); problem != "" {
+		c.Problems = append(c.Problems, problem)
+	}
+	return c, nil
+}
+
+// checkRoute compares what a correct message says with the transaction it came in.
+func (p *Provider) checkRoute(t *Transaction, c *pec.Classification) string {
+	if c.Kind != pec.Envelope {
+		own := p.Identity.Name == c.Provider.Name && p.certified(c.Data.Sender)
+		return c.CheckNotification(t.ReversePath, t.Recipients, p.Identity.MailReceipt, own)
+	}
+	if problem := c.CheckEnvelope(t.ReversePath); problem != "" {
+		return problem
+	}
+	if len(addressed(t.Recipients, c.Data)) == 0 {
+		return "il destinatario non corrisponde ai dati di certificazione"
+	}
+	return ""
+}
+
+// addressed are those of the forward paths that the certification data name.
+// Another one was put there by a replay: it gets an anomaly and no notice.
+func addressed(forwardPaths []string, d *pec.CertificationData) []string {
+	return slices.DeleteFunc(slices.Clone(forwardPaths), func(path string) bool {
+		return !slices.ContainsFunc(d.Recipients, func(r pec.Recipient) bool { return pec.SameAddress(r.Address, path) })
+	})
+}
+
+// envelope is Incoming steps 3 and 4: a correct envelope goes on as it is, and
+// we owe its provider the server-server acceptance (RFC 6109 section 3.2.1).
+func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
+	facts := func(_ string, at time.Time) Facts {
+		return Facts{
+			Data: *c.Data, Subject: envelopeSubject(t.Message.Header), Recipients: addressed(t.Recipients, c.Data),
+			MailReceipt: c.Provider.MailReceipt,
+		}
+	}
+	attempt, err := i.begin(ctx, IncomingDoor, t, facts, EventReceived)
+	if err != nil {
+		return nil, err
+	}
+	if attempt == nil {
+		i.Logger.Info("repeat of an envelope in the queue dropped", "queue", t.QueueID, "id", c.Data.ID)
+		return &Verdict{Discard: true}, nil
+	}
+	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
+		attempt.release()
+		return nil, fmt.Errorf("recording the verdict: %w", err)
+	}
+	i.Logger.Info("envelope received", "queue", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name)
+	owed := []string{i.Secret.outboxAddress(pec.ServerAcceptance, attempt.ID)}
+	return &Verdict{AddRecipients: owed, Sent: i.sent(attempt)}, nil
+}
+
+// envelopeSubject is the original subject as it was encoded, from the subject
+// of an envelope.
+func envelopeSubject(h pec.Header) string {
+	_, original, _ := strings.Cut(subjectValue(h), "POSTA CERTIFICATA:")
+	return original
+}
+
+// judged is the judgement of a peer's message.
+func judged(c *pec.Classification, at time.Time) Judgement {
+	return Judgement{
+		Digest: c.Signature.Digest, Certificate: sha256.Sum256(c.Signature.Certificate.Raw),
+		Kind: c.Kind, MailReceipt: c.Provider.MailReceipt, Time: at,
+	}
+}
+
+// notification is Incoming steps 3 and 5: a peer's correct notification passes.
+func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
+	event := messageEvent(EventNotification, IncomingDoor, t.QueueID, pec.LegalTime(t.Time), c.Data)
+	event.Notice, event.NoticeID = c.Kind, strings.Trim(pec.MessageID(t.Message.Header), "<>")
+	event.Delivered, event.TakenFor, event.Detail = c.Data.Delivered, c.Data.TakenFor, c.Data.Detail
+	if err := i.Log.Append(ctx, event); err != nil {
+		return nil, fmt.Errorf("logging a notification: %w", err)
+	}
+	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
+		return nil, fmt.Errorf("recording the verdict: %w", err)
+	}
+	i.Logger.Info("notification received", "queue", t.QueueID, "id", c.Data.ID, "notice", c.Kind, "provider", c.Provider.Name)
+	return &Verdict{}, nil
+}
+
+// anythingElse is Incoming step 6: what comes from a PEC provider but is no
+// correct PEC message goes on in an anomaly envelope; ordinary mail is treated
+// as the mailboxes want it (RFC 6109 sections 2.2.2 and 3.2.2).
+func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
+	ordinary := c.Provider == nil
+	if ordinary && !slices.ContainsFunc(t.Recipients, i.takesOrdinary) {
+		i.Logger.Info("ordinary mail refused", "queue", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
+		return nil, replyOrdinary
+	}
+	envelope, err := i.anomaly(ctx, t, c.Problems, ordinary)
+	if err != nil {
+		return nil, err
+	}
+	event := transactionEvent(EventAnomaly, IncomingDoor, t)
+	event.Detail = strings.Join(c.Problems, "; ")
+	if err := i.Log.Append(ctx, event); err != nil {
+		return nil, fmt.Errorf("logging an anomaly: %w", err)
+	}
+	i.Logger.Info("anomaly", "queue", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
+	return &Verdict{Replace: envelope}, nil
+}
+
+func (p *Provider) takesOrdinary(address string) bool {
+	return p.Accounts.Policy(address) == AcceptOrdinary
+}
+
+// anomaly makes the anomaly envelope of a message (RFC 6109 section 3.2.2).
+func (p *Provider) anomaly(ctx context.Context, t *Transaction, problems []string, ordinary bool) (*pec.Signed, error) {
+	by, err := p.issuer("anomaly " + t.QueueID + string(t.BodyDigest[:]))
+	if err != nil {
+		return nil, err
+	}
+	data := pec.CertificationData{
+		Sender: t.ReversePath, Subject: pec.Subject(t.Message.Header), Time: pec.LegalTime(t.Time),
+		Detail: "- " + strings.Join(problems, "\n- "),
+	}
+	for _, r := range t.Recipients {
+		data.Recipients = append(data.Recipients, pec.Recipient{Address: r, Kind: pec.Certified})
+	}
+	draft, err := pec.NewAnomaly(t.Message, data, by)
+	if err != nil {
+		return nil, fmt.Errorf("building an anomaly envelope: %w", err)
+	}
+	signed, err := draft.Sign(by)
+	if err != nil {
+		return nil, fmt.Errorf("signing an anomaly envelope: %w", err)
+	}
+	verdict := own(signed, by, pec.Anomaly, t.Time)
+	verdict.Ordinary = ordinary
+	if err := p.Records.PutVerdict(ctx, verdict); err != nil {
+		return nil, fmt.Errorf("recording an anomaly envelope: %w", err)
+	}
+	return signed, nil
+}
+
+// transactionEvent is a legal-log row about a message that has no certification
+// data.
+func transactionEvent(kind EventKind, door Door, t *Transaction) Event {
+	event := Event{
+		Time: pec.LegalTime(t.Time), Kind: kind, Door: door, QueueID: t.QueueID, Sender: t.ReversePath,
+		Reference: pec.MessageID(t.Message.Header), Subject: pec.Subject(t.Message.Header),
+	}
+	for _, r := range t.Recipients {
+		event.Recipients = append(event.Recipients, pec.Recipient{Address: r, Kind: pec.Certified})
+	}
+	return event
+}

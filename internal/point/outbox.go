@@ -1,0 +1,95 @@
+package point
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// outbox is Delivery step 1: an outbox recipient shows that its message is in
+// the MTA's queue. That is recorded first; then the notice is issued. Any doubt
+// goes back to the queue.
+func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, recipient string) error {
+	kind, id, err := d.Secret.parseOutbox(recipient)
+	if err != nil {
+		return replyOutbox
+	}
+	intent, err := d.Records.Intent(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue", t.QueueID, "recipient", recipient)
+	}
+	if err != nil {
+		return fmt.Errorf("transaction of %s: %w", recipient, err)
+	}
+	if m.Kind != pec.Envelope || m.id() != intent.Facts.Data.ID {
+		d.Logger.Error("outbox recipient on another message", "queue", t.QueueID, "recipient", recipient, "id", m.id())
+		return fmt.Errorf("outbox recipient %s belongs to message %s", recipient, intent.Facts.Data.ID)
+	}
+	taken, err := d.commit(ctx, m, kind, intent)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case pec.Acceptance:
+		return d.acceptance(ctx, intent)
+	case pec.ServerAcceptance:
+		return d.serverAcceptance(ctx, intent, taken)
+	}
+	return fmt.Errorf("outbox recipient %s: no notice of that kind is owed", recipient)
+}
+
+// commit records COMMITTED, and claims for this transaction the recipients that
+// its server-server acceptance speaks for: an envelope that comes in two
+// transactions is taken charge of once for each recipient.
+func (d *DeliveryPoint) commit(ctx context.Context, m *message, kind pec.Kind, intent *Intent) ([]string, error) {
+	var recipients []string
+	if kind == pec.ServerAcceptance {
+		recipients = intent.Facts.Recipients
+	}
+	var keys []Key
+	for _, r := range recipients {
+		keys = append(keys, m.key("presa-in-carico", r))
+	}
+	own, err := d.Records.MarkCommitted(ctx, intent.ID, d.Clock(), keys)
+	if err != nil {
+		return nil, fmt.Errorf("recording that %s is in the queue: %w", intent.Facts.Data.ID, err)
+	}
+	var taken []string
+	for n, r := range recipients {
+		if own[n] {
+			taken = append(taken, r)
+		}
+	}
+	return taken, nil
+}
+
+// acceptance issues the server-user acceptance: RFC 6109 section 3.1.4.
+func (d *DeliveryPoint) acceptance(ctx context.Context, intent *Intent) error {
+	data := intent.Facts.Data
+	data.Kind = pec.Acceptance
+	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
+		Data: data, ID: d.noticeID(intent, pec.Acceptance), To: data.Sender, Subject: intent.Facts.Subject,
+	})
+}
+
+// serverAcceptance issues the server-server acceptance: RFC 6109 section 3.2.1.
+// Its date is the time at which this transaction took charge.
+func (d *DeliveryPoint) serverAcceptance(ctx context.Context, intent *Intent, taken []string) error {
+	if len(taken) == 0 {
+		return nil // another transaction of the same envelope spoke for all
+	}
+	data := intent.Facts.Data
+	data.Kind, data.Error, data.Time = pec.ServerAcceptance, pec.NoError, intent.Time
+	data.Provider, data.ReceiptType, data.TakenFor = d.Identity.Name, "", taken
+	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
+		Data: data, ID: d.noticeID(intent, pec.ServerAcceptance), To: intent.Facts.MailReceipt, Subject: intent.Facts.Subject,
+	})
+}
+
+// noticeID is the Message-ID of a notice about a transaction: always the same.
+func (d *DeliveryPoint) noticeID(intent *Intent, kind pec.Kind) string {
+	sum := d.Secret.mac("notice", []byte(kind), intent.ID[:])
+	return pec.NewID(sum[:20], d.Identity.Domain)
+}

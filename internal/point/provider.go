@@ -1,0 +1,73 @@
+package point
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Provider is what the three doors of a provider share: who it is, and the
+// effects they reach. All fields are needed.
+type Provider struct {
+	Identity Identity
+	Secret   Secret
+	Limits   pec.Limits
+	Clock    Clock
+	Logger   *slog.Logger
+
+	Trust    Trust
+	Accounts Accounts
+	Signer   Signer
+	Injector Injector
+	Store    MailStore
+	State    State
+	Log      Log
+	Records  Records
+}
+
+// Clock tells the time. cmd makes the one that all doors read.
+type Clock func() time.Time
+
+// Access is the access point: it takes messages of authenticated holders.
+type Access struct{ *Provider }
+
+// Incoming is the incoming point: it takes what the world sends.
+type Incoming struct{ *Provider }
+
+// DeliveryPoint is the delivery point: it serves mailboxes and the outbox.
+type DeliveryPoint struct{ *Provider }
+
+// certified tells whether the address is of one of our certified domains.
+func (p *Provider) certified(address string) bool {
+	return slices.Contains(p.Identity.Domains, pec.Domain(address))
+}
+
+// issuer is who signs a message now. what names the message: its boundaries
+// follow from it, the same each time.
+func (p *Provider) issuer(what string) (pec.Issuer, error) {
+	key, chain, err := p.Signer.Current()
+	if err != nil {
+		return pec.Issuer{}, fmt.Errorf("signing key: %w", err)
+	}
+	seed := p.Secret.mac("boundary", []byte(what))
+	return pec.Issuer{Name: p.Identity.Name, Address: p.Identity.Address, Key: key, Chain: chain, Seed: seed[:]}, nil
+}
+
+// own is the judgement of a message that we have just signed.
+func own(signed *pec.Signed, by pec.Issuer, kind pec.Kind, at time.Time) Judgement {
+	return Judgement{Digest: signed.Digest, Certificate: sha256.Sum256(by.Chain[0].Raw), Own: true, Kind: kind, Time: at}
+}
+
+// The replies that say no more than the client needs.
+var (
+	replyNotAuthenticated = &Reply{530, "5.7.0", "authentication required"}
+	replyNotOwner         = &Reply{553, "5.7.1", "sender address not owned by the authenticated user"}
+	replyOutbox           = &Reply{550, "5.7.1", "no such domain"}
+	replyMixed            = &Reply{452, "4.5.3", "certified and ordinary recipients: send them one after the other"}
+	replyInProgress       = &Reply{451, "4.3.0", "the same message is being processed, try again later"}
+	replyOrdinary         = &Reply{554, "5.7.1", "this certified mailbox does not take ordinary mail"}
+)

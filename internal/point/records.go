@@ -1,0 +1,104 @@
+package point
+
+import (
+	"time"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Intent is the record of one attempt of a transaction that owes notices,
+// written before anything is done (DESIGN: record, do, record).
+type Intent struct {
+	ID         TransactionID
+	Key        Key // of the submission: the same for a retry with the same bytes
+	Generation int // counts the attempts under one key that are messages of their own; from 0
+	Door       Door
+	Time       time.Time // T0: the transaction's one time
+	SentAt     time.Time // zero: the accept was never about to be given
+	Committed  time.Time // zero: never seen in the queue
+	Facts      Facts
+}
+
+// Door names one of the three doors in records and logs.
+type Door string
+
+// The doors.
+const (
+	AccessDoor   Door = "access"
+	IncomingDoor Door = "incoming"
+	DeliveryDoor Door = "delivery"
+)
+
+// Facts is all that the notices of a transaction say. It is stored as JSON, so
+// that a notice can be issued, and issued again with the same bytes, without
+// the message.
+type Facts struct {
+	QueueID string                `json:"queue_id,omitempty"`
+	Data    pec.CertificationData `json:"data"`
+	// Recipients are those of this transaction that are ours: the ones a
+	// server-server acceptance speaks for.
+	Recipients []string `json:"recipients,omitempty"`
+	// Subject is the original Subject field's value as it was encoded.
+	Subject string `json:"subject,omitempty"`
+	// MailReceipt is where the signer's provider takes server-server acceptances.
+	MailReceipt string `json:"mail_receipt,omitempty"`
+}
+
+// Judgement is what was found of a signed message: by the incoming door of a
+// peer's, by ourselves of our own.
+type Judgement struct {
+	Digest      [32]byte // SHA-256 of the signed content, canonical line ends
+	Certificate [32]byte // SHA-256 of the signer's certificate
+	Own         bool     // signed by this provider
+	Kind        pec.Kind
+	Ordinary    bool      // an anomaly envelope of our own around ordinary mail
+	MailReceipt string    // of the signer's provider
+	Time        time.Time // when it was judged
+}
+
+// Outcome is how the delivery of one message to one recipient ended.
+type Outcome struct {
+	Kind   pec.Kind  // Delivery, NonDelivery; empty where no notice is owed
+	Time   time.Time // the date that the notice carries
+	Reply  string    // the mailbox store's reply
+	Code   string    // Nota 12 code of a NonDelivery: "5.1.1"
+	Error  pec.ErrorKind
+	Detail string // the text of errore-esteso
+}
+
+// Event is one row of the legal log: RFC 6109 section 2.3 and DM 2-11-2005
+// art. 11. Fields that do not apply are empty.
+type Event struct {
+	Time       time.Time
+	Kind       EventKind
+	Door       Door
+	QueueID    string
+	ID         string // PEC msgid, without <>
+	Reference  string // the user's Message-ID, with its <>
+	Notice     pec.Kind
+	NoticeID   string // Message-ID of the notice, without <>
+	Sender     string
+	Recipients []pec.Recipient
+	Subject    string
+	Provider   string   // the provider that sent or signed it
+	Delivered  string   // the recipient that a notice is about (consegna)
+	TakenFor   []string // those that a server-server acceptance speaks for (ricezione)
+	Detail     string
+}
+
+// EventKind is the type of an event of the legal log.
+type EventKind string
+
+// The events, in the order in which a message meets them.
+const (
+	EventAccepted     EventKind = "accepted"     // access: intent of a submission
+	EventReceived     EventKind = "received"     // incoming: an envelope, intent of taking charge
+	EventNotification EventKind = "notification" // incoming: a peer's notification, genuine
+	EventAnomaly      EventKind = "anomaly"      // incoming: goes on in an anomaly envelope
+	EventRefused      EventKind = "refused"      // refused with a permanent reply
+	EventDelivering   EventKind = "delivering"   // delivery begun
+	EventDelivered    EventKind = "delivered"    // delivery: stored in the mailbox
+	EventUndelivered  EventKind = "undelivered"  // delivery: failed for good
+	EventIssuing      EventKind = "issuing"      // a notice is about to be injected
+	EventIssued       EventKind = "issued"       // the notice is in the queue
+)
