@@ -1,0 +1,157 @@
+package legallog
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+func TestConformanceSQLite(t *testing.T) {
+	testConformance(t, func(t *testing.T) *Log { return openFile(t, filepath.Join(t.TempDir(), "log.db")) })
+}
+
+// openFile opens a log as cmd does, and closes it with the test.
+func openFile(t testing.TB, path string) *Log {
+	t.Helper()
+	return openDSN(t, SQLiteDSN(path))
+}
+
+func openDSN(t testing.TB, dsn string) *Log {
+	t.Helper()
+	log, err := Open(openDatabase(t, dsn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return log
+}
+
+func openDatabase(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func TestSQLiteDSN(t *testing.T) {
+	for _, name := range []string{"log.db", "a b?c#d%41&e.db"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name)
+			db := openDatabase(t, SQLiteDSN(path))
+			for pragma, want := range map[string]string{
+				"journal_mode": "wal", "synchronous": "2", "busy_timeout": "5000",
+			} {
+				var got string
+				if err := db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+					t.Errorf("PRAGMA %s = %s, %v, want %s", pragma, got, err, want)
+				}
+			}
+			if found, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*.db")); len(found) != 1 || found[0] != path {
+				t.Errorf("the database is in %q, want %q", found, path)
+			}
+		})
+	}
+}
+
+func TestReopenKeepsAll(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.db")
+	log := openFile(t, path)
+	mustAppend(t, log, sampleEvent("first"))
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openFile(t, path)
+	mustAppend(t, again, sampleEvent("second"))
+	rows := readAll(t, again, Filter{})
+	if len(rows) != 2 || rows[0].ID != "first" || rows[1].ID != "second" {
+		t.Errorf("after opening again the log has %+v, want first and second", rows)
+	}
+}
+
+func TestOpenRefusesLaterSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.db")
+	log := openFile(t, path)
+	mustExec(t, log.db, "INSERT INTO legallog_version (version_id, is_applied) VALUES (99, 1)")
+	if _, err := Open(log.db); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("Open of a database of version 99 = %v, want an error that names it", err)
+	}
+}
+
+func TestOpenClosedDatabase(t *testing.T) {
+	db := openDatabase(t, SQLiteDSN(filepath.Join(t.TempDir(), "log.db")))
+	db.Close()
+	if log, err := Open(db); err == nil || log != nil {
+		t.Errorf("Open of a closed database = %v, %v, want an error alone", log, err)
+	}
+}
+
+func TestAppendOnly(t *testing.T) {
+	tests := map[string]string{
+		"update":            "UPDATE events SET subject = 'forged'",
+		"delete":            "DELETE FROM events",
+		"insert or replace": "INSERT OR REPLACE INTO events SELECT * FROM events WHERE seq = 1",
+		"upsert":            "INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT (seq) DO UPDATE SET subject = 'forged'",
+		"a used number":     "INSERT INTO events SELECT * FROM events WHERE seq = 1",
+	}
+	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
+	mustAppend(t, log, sampleEvent("one"), sampleEvent("two"))
+	for name, statement := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := log.db.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+				t.Errorf("%s = %v, want it refused as append-only", statement, err)
+			}
+		})
+	}
+	rows := readAll(t, log, Filter{})
+	if len(rows) != 2 || rows[0].Subject != sampleEvent("one").Subject || rows[1].ID != "two" {
+		t.Errorf("after the attempts the log has %+v, want the two events as they were", rows)
+	}
+}
+
+// The searches by id and by notice must not read the whole log.
+func TestQueriesUseIndexes(t *testing.T) {
+	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
+	tests := map[string]string{
+		"SELECT 1 FROM events WHERE notice_id = $1 AND kind = $2 AND notice_id <> ''":                                                      "events_notice",
+		"SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2) AND (notice IN ('a') OR notice = 'b' AND detail LIKE '5.4.1 %')": "events_id",
+		"SELECT seq FROM events WHERE seq > $1 AND id = $2 AND id <> '' ORDER BY seq LIMIT 500":                                            "events_id",
+		"SELECT id FROM intents WHERE sent_at IS NOT NULL AND committed_at IS NULL ORDER BY sent_at":                                       "intents_unfinished",
+		"SELECT id FROM intents WHERE key = $1 ORDER BY generation DESC LIMIT 1":                                                           "sqlite_autoindex_intents",
+		"SELECT own FROM verdicts WHERE digest = $1 AND certificate = $2":                                                                  "sqlite_autoindex_verdicts",
+		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                    "sqlite_autoindex_intents",
+		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                     "INTEGER PRIMARY KEY",
+		"SELECT outcome FROM outcomes WHERE key = $1":                                                                                      "sqlite_autoindex_outcomes",
+		"SELECT id FROM intents WHERE id = $1":                                                                                             "sqlite_autoindex_intents",
+	}
+	for query, want := range tests {
+		var id, parent, unused int
+		var plan string
+		err := log.db.QueryRow("EXPLAIN QUERY PLAN "+query, 1, 1).Scan(&id, &parent, &unused, &plan)
+		if err != nil || !strings.Contains(plan, want) || strings.HasPrefix(plan, "SCAN") && want != "intents_unfinished" {
+			t.Errorf("%s: plan %q, %v, want %s", query, plan, err, want)
+		}
+	}
+}
+
+func mustExec(t testing.TB, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func mustAppend(t testing.TB, log *Log, events ...point.Event) {
+	t.Helper()
+	if err := log.Append(context.Background(), events...); err != nil {
+		t.Fatal(err)
+	}
+}

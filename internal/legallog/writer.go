@@ -1,0 +1,147 @@
+package legallog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A disk needs 2 to 10 ms to make a commit durable, whatever its size: the
+// steps of callers that wait at the same time share one.
+const (
+	maxBatch     = 100              // steps in one commit
+	batchTimeout = 30 * time.Second // for a database that does not answer
+)
+
+var errClosed = errors.New("the legal log is closed")
+
+// writer runs steps, each of them wholly or not at all, in the order in which
+// it takes them.
+type writer struct {
+	db    *sql.DB
+	steps chan *step // unbuffered: who is not taken yet can still go away
+	quit  chan struct{}
+	ended chan struct{}
+	once  sync.Once
+}
+
+type step struct {
+	ctx  context.Context // its caller's
+	run  func(context.Context, *sql.Tx) error
+	err  error
+	done chan error
+}
+
+func startWriter(db *sql.DB) *writer {
+	w := &writer{db: db, steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{})}
+	go w.serve()
+	return w
+}
+
+func (w *writer) close() {
+	w.once.Do(func() { close(w.quit) })
+	<-w.ended
+}
+
+// do returns when what run did is durable, or with run's error, having done
+// nothing. When ctx ends first the step may still be done later: run must not
+// touch what its caller may change. Nor may it use its caller's context: a
+// statement that is interrupted takes the whole batch with it.
+func (w *writer) do(ctx context.Context, run func(context.Context, *sql.Tx) error) error {
+	s := &step{ctx: ctx, run: run, done: make(chan error, 1)}
+	select {
+	case w.steps <- s:
+	case <-w.quit:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-s.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *writer) serve() {
+	defer close(w.ended)
+	for {
+		select {
+		case first := <-w.steps:
+			w.commit(w.gather(first))
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// gather takes all who wait already. It waits for nobody: under load the last
+// commit's time has gathered them, without load there is nobody to wait for.
+func (w *writer) gather(first *step) []*step {
+	batch := []*step{first}
+	for len(batch) < maxBatch {
+		select {
+		case s := <-w.steps:
+			batch = append(batch, s)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit answers nobody before the outcome of the commit is known: a conflict
+// with a step that was not recorded after all is none.
+func (w *writer) commit(batch []*step) {
+	err := w.transact(batch)
+	for _, s := range batch {
+		if err != nil {
+			s.err = err
+		}
+		s.done <- s.err
+	}
+}
+
+func (w *writer) transact(batch []*step) error {
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
+	defer cancel()
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
+	for _, s := range batch {
+		if err := s.within(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+// within runs the step in a savepoint. It returns an error when the whole
+// transaction is lost: a full disk, for one, undoes all of it, and the
+// savepoint is gone.
+func (s *step) within(ctx context.Context, tx *sql.Tx) error {
+	if s.err = s.ctx.Err(); s.err != nil {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT step"); err != nil {
+		return fmt.Errorf("setting a savepoint: %w", err)
+	}
+	if s.err = s.run(ctx, tx); s.err != nil {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT step"); err != nil {
+			return fmt.Errorf("undoing a step: %w", errors.Join(s.err, err))
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT step"); err != nil {
+		return fmt.Errorf("releasing a savepoint: %w", err)
+	}
+	return nil
+}

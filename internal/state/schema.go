@@ -1,0 +1,51 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// version is that of the tables below. Another one, older or newer, is not
+// migrated: what it holds may be forgotten.
+const version = 1
+
+// tables are made anew. Times are microseconds since 1970 UTC, keys are hashes
+// of fixed length.
+const tables = `
+DROP TABLE IF EXISTS state_nodes;
+CREATE TABLE state_nodes (node TEXT PRIMARY KEY, starts INTEGER NOT NULL) STRICT;
+DROP TABLE IF EXISTS state_leases;
+CREATE TABLE state_leases (
+    key     BLOB PRIMARY KEY,
+    node    TEXT NOT NULL,
+    start   INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT;
+DROP TABLE IF EXISTS state_done;
+CREATE TABLE state_done (key BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE INDEX state_done_at ON state_done (at);
+DELETE FROM state_version;
+`
+
+func prepare(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS state_version (version INTEGER NOT NULL) STRICT")
+	if err != nil {
+		return err
+	}
+	var found int
+	err = tx.QueryRowContext(ctx, "SELECT version FROM state_version").Scan(&found)
+	if err == nil && found == version {
+		return nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("reading the version: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, tables); err != nil {
+		return fmt.Errorf("making the tables: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO state_version (version) VALUES ($1)", version)
+	return err
+}

@@ -1,0 +1,151 @@
+package state
+
+import (
+	"bufio"
+	"bytes"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+func TestConformanceSQLite(t *testing.T) {
+	testConformance(t, func(t *testing.T) starter {
+		path := filepath.Join(t.TempDir(), "state.db")
+		return func(t *testing.T, node string, now func() time.Time) point.State {
+			return mustOpen(t, openDatabase(t, path), node, now)
+		}
+	})
+}
+
+func openDatabase(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", SQLiteDSN(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func mustOpen(t *testing.T, db *sql.DB, node string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(db, node, now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestForgetsOldMarks(t *testing.T) {
+	db := openDatabase(t, filepath.Join(t.TempDir(), "state.db"))
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	if err := mustOpen(t, db, "a", clock).MarkDone(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(keep)
+	wantDone(t, mustOpen(t, db, "b", clock), key, false)
+}
+
+func TestOtherSchemaIsMadeAnew(t *testing.T) {
+	db := openDatabase(t, filepath.Join(t.TempDir(), "state.db"))
+	if err := mustOpen(t, db, "a", time.Now).MarkDone(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	wantDone(t, mustOpen(t, db, "a", time.Now), key, true)
+	if _, err := db.Exec("UPDATE state_version SET version = 99; ALTER TABLE state_done RENAME COLUMN at TO later"); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, db, "a", time.Now)
+	wantDone(t, s, key, false)
+	mustLease(t, s, time.Minute)
+}
+
+func TestClosedDatabase(t *testing.T) {
+	db := openDatabase(t, filepath.Join(t.TempDir(), "state.db"))
+	var log bytes.Buffer
+	s, err := Open(db, "a", time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := mustLease(t, s, time.Minute)
+	db.Close()
+	_, ok, err := s.Lease(ctx, point.Key{8}, time.Minute)
+	_, doneErr := s.Done(ctx, key)
+	for name, err := range map[string]error{"Lease": err, "Done": doneErr, "MarkDone": s.MarkDone(ctx, key)} {
+		if ok || err == nil {
+			t.Errorf("%s on a closed database: %v, want an error", name, err)
+		}
+	}
+	release()
+	if !strings.Contains(log.String(), "lease not released") {
+		t.Errorf("log has %q, want the lease that was not released", log.String())
+	}
+	if s, err := Open(db, "a", time.Now, slog.New(slog.DiscardHandler)); s != nil || err == nil {
+		t.Errorf("Open of a closed database = %v, %v, want an error alone", s, err)
+	}
+}
+
+// TestCrash kills a node's process in the middle of its work: what it marked
+// is done, and its leases do not hold its successor up.
+func TestCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
+	child.Env = append(os.Environ(), "STATE_CRASH_PATH="+path)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); n++ {
+		if lines.Text() != fmt.Sprint(n) {
+			t.Fatalf("child said %q, want %d", lines.Text(), n)
+		}
+		if n == 200 {
+			child.Process.Kill()
+		}
+	}
+	if err := child.Wait(); err == nil {
+		t.Fatal("the child ended by itself")
+	}
+	other := mustOpen(t, openDatabase(t, path), "b", time.Now)
+	wantHeld(t, other, "after the crash, for another node")
+	again := mustOpen(t, openDatabase(t, path), "a", time.Now)
+	for i := range n {
+		wantDone(t, again, crashKey(i), true)
+	}
+	mustLease(t, again, time.Minute)
+}
+
+// TestCrashChild is the process that TestCrash kills.
+func TestCrashChild(t *testing.T) {
+	path := os.Getenv("STATE_CRASH_PATH")
+	if path == "" {
+		t.Skip("runs as a child of TestCrash")
+	}
+	s := mustOpen(t, openDatabase(t, path), "a", time.Now)
+	mustLease(t, s, time.Hour)
+	for i := 0; ; i++ {
+		if err := s.MarkDone(ctx, crashKey(i)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(i)
+	}
+}
+
+func crashKey(i int) point.Key { return point.Key{1, byte(i), byte(i >> 8), byte(i >> 16)} }
