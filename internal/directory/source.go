@@ -1,0 +1,194 @@
+package directory
+
+import (
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Config names the files. All of them may be replaced while they are in use,
+// best by renaming a finished file into place.
+type Config struct {
+	LDIF        string   // the providers directory (RFC 6109 section 4.5.10)
+	Roots       string   // a directory: PEM files of all trusted authorities, historic ones included
+	Revocations []string // revocation lists, PEM or DER, at most 20 MiB each
+}
+
+// Source gives the trust that the files hold now. It is safe for concurrent
+// use, and fills point.Trust.
+type Source struct {
+	config Config
+	log    *slog.Logger
+
+	mu        sync.Mutex
+	seen      sighting
+	directory *Directory
+	trust     *pec.Trust
+}
+
+// sighting is what the files looked like when they were last read.
+type sighting struct {
+	ldif, roots, revocations snapshot
+}
+
+// Open reads all files. A providers directory or authorities that cannot be
+// used are an error; a revocation list is not: it is logged and left out. What
+// was left out of the directory is logged too.
+func Open(config Config, log *slog.Logger) (*Source, error) {
+	s := &Source{config: config, log: log, seen: config.look()}
+	directory, err := s.readDirectory()
+	if err != nil {
+		return nil, fmt.Errorf("providers directory: %w", err)
+	}
+	authorities, err := s.readAuthorities()
+	if err != nil {
+		return nil, fmt.Errorf("trusted authorities: %w", err)
+	}
+	s.directory = directory
+	s.trust = &pec.Trust{
+		Directory:     directory,
+		Roots:         authorities.roots,
+		Intermediates: authorities.intermediates,
+		Revocations:   s.readRevocations(),
+	}
+	return s, nil
+}
+
+// Current is what the files hold now; the value does not change afterwards. A
+// new version of the providers directory or of the authorities that is bad,
+// missing, empty, or of the directory one with less than a tenth of the
+// records, is refused with a line in the log and the old one stays; opening
+// anew takes it. Revocation lists are those that can be read now, however old.
+// The error is always nil.
+func (s *Source) Current() (*pec.Trust, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	return s.trust, nil
+}
+
+// Providers are all records of the directory as it is now, in the order of the
+// file. The caller changes none of them.
+func (s *Source) Providers() []*pec.Provider {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	return s.directory.Providers()
+}
+
+// refresh reads again what has changed. The files were looked at before they
+// are read: one that changes meanwhile is read once more the next time.
+func (s *Source) refresh() {
+	now := s.config.look()
+	if now.equal(s.seen) {
+		return
+	}
+	next := *s.trust
+	if !now.ldif.equal(s.seen.ldif) {
+		s.refreshDirectory()
+		next.Directory = s.directory
+	}
+	if !now.roots.equal(s.seen.roots) {
+		s.refreshAuthorities(&next)
+	}
+	if !now.revocations.equal(s.seen.revocations) {
+		next.Revocations = s.readRevocations()
+		s.log.Info("revocation lists read again", "lists", len(next.Revocations))
+	}
+	s.seen, s.trust = now, &next
+}
+
+func (s *Source) refreshDirectory() {
+	directory, err := s.readDirectory()
+	if err == nil {
+		err = checkShrinking(len(s.directory.providers), len(directory.providers))
+	}
+	if err != nil {
+		s.log.Error("new providers directory refused, the old one stays in use", "error", err)
+		return
+	}
+	s.logChange(s.directory, directory)
+	s.directory = directory
+}
+
+// checkShrinking refuses a directory that lost nine records of ten: more likely
+// the file is wrong than the providers gone.
+func checkShrinking(old, now int) error {
+	if now*10 <= old {
+		return fmt.Errorf("only %d of %d records are left: if that is right, start again", now, old)
+	}
+	return nil
+}
+
+func (s *Source) refreshAuthorities(next *pec.Trust) {
+	authorities, err := s.readAuthorities()
+	if err != nil {
+		s.log.Error("new trusted authorities refused, the old ones stay in use", "error", err)
+		return
+	}
+	next.Roots, next.Intermediates = authorities.roots, authorities.intermediates
+	s.log.Info("trusted authorities read again", "directory", s.config.Roots)
+}
+
+func (s *Source) readDirectory() (*Directory, error) {
+	f, err := os.Open(s.config.LDIF)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	directory, faults, err := ReadLDIF(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.config.LDIF, err)
+	}
+	for _, fault := range faults {
+		s.log.Warn("providers directory: something is wrong with a record",
+			"file", s.config.LDIF, "line", fault.Line, "dn", fault.DN, "error", fault.Err)
+	}
+	return directory, nil
+}
+
+func (s *Source) readAuthorities() (*authorities, error) {
+	authorities, faults, err := readAuthorities(s.config.Roots)
+	for _, fault := range faults {
+		s.log.Warn("trusted authorities: a certificate is left out", "error", fault)
+	}
+	return authorities, err
+}
+
+func (s *Source) readRevocations() []*x509.RevocationList {
+	lists, faults := readRevocations(s.config.Revocations)
+	for _, fault := range faults {
+		s.log.Error("revocation list left out", "error", fault)
+	}
+	return lists
+}
+
+// logChange tells the operator what a new directory changes. A domain that
+// changes hands is what somebody who tampers with the file would want.
+func (s *Source) logChange(old, now *Directory) {
+	s.log.Info("providers directory read again", "records", len(now.providers), "records_before", len(old.providers),
+		"domains", len(now.byDomain), "domains_before", len(old.byDomain))
+	type move struct{ from, to string }
+	moves := make(map[move][]string)
+	for domain, provider := range now.byDomain {
+		if before := old.byDomain[domain]; before != nil && before.Name != provider.Name {
+			m := move{before.Name, provider.Name}
+			moves[m] = append(moves[m], domain)
+		}
+	}
+	for m, domains := range moves {
+		s.log.Warn("domains have another provider", "domains", len(domains), "one", domains[0], "from", m.from, "to", m.to)
+	}
+}
+
+func (c Config) look() sighting {
+	return sighting{ldif: look(c.LDIF), roots: lookInto(c.Roots), revocations: look(c.Revocations...)}
+}
+
+func (s sighting) equal(t sighting) bool {
+	return s.ldif.equal(t.ldif) && s.roots.equal(t.roots) && s.revocations.equal(t.revocations)
+}
