@@ -1,0 +1,146 @@
+//go:build cgo && !nopkcs11
+
+package hsm
+
+// #cgo linux LDFLAGS: -ldl
+// #include <dlfcn.h>
+// #include <stdlib.h>
+// #include <string.h>
+//
+// // load_fault tells why the dynamic loader takes no library of that name;
+// // NULL if it does. The caller frees it. dlerror belongs to the thread: both
+// // calls must be in one function.
+// static char *load_fault(const char *path) {
+// 	void *library = dlopen(path, RTLD_LAZY);
+// 	if (library == NULL) {
+// 		return strdup(dlerror());
+// 	}
+// 	dlclose(library);
+// 	return NULL;
+// }
+import "C"
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"unsafe"
+
+	"github.com/ThalesGroup/crypto11"
+	"github.com/miekg/pkcs11"
+)
+
+// pkcs11Session is a key in a context of crypto11, which keeps a pool of
+// sessions but never opens one again when it is lost.
+type pkcs11Session struct {
+	context *crypto11.Context
+	key     crypto.Signer
+}
+
+// openPKCS11 logs in, once, and finds the key that belongs to public.
+func openPKCS11(t Token, pin PIN, public crypto.PublicKey) (s session, err error) {
+	defer func() {
+		// crypto11 panics where a token allows one session only.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("opening PKCS#11 token: %v", p)
+		}
+	}()
+	context, err := crypto11.Configure(&crypto11.Config{
+		Path:              t.Module,
+		TokenLabel:        t.Label,
+		TokenSerial:       t.Serial,
+		SlotNumber:        t.Slot,
+		Pin:               pin.Reveal(),
+		LoginNotSupported: t.PINFile == "",
+		MaxSessions:       maxCalls + 1, // one of them keeps the login
+		PoolWaitTimeout:   t.Timeout,
+	})
+	if err != nil {
+		return nil, explain(t, err)
+	}
+	key, err := findKey(context, t, public)
+	if err != nil {
+		return nil, errors.Join(err, context.Close())
+	}
+	return &pkcs11Session{context, key}, nil
+}
+
+// findKey takes the key whose public half is that of the certificate: after a
+// renewal a token may hold two of the same label.
+func findKey(context *crypto11.Context, t Token, public crypto.PublicKey) (crypto.Signer, error) {
+	keys, err := context.FindKeyPairs(t.KeyID, []byte(t.KeyLabel))
+	if err != nil {
+		return nil, fmt.Errorf("looking for the key on the PKCS#11 token: %w", err)
+	}
+	for _, key := range keys {
+		if sameKey(key.Public(), public) {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("PKCS#11 token has %d key pairs with label %q and id %q, and none belongs to the signing certificate: "+
+		"compare with pkcs11-tool --list-objects", len(keys), t.KeyLabel, fmt.Sprintf("%x", t.KeyID))
+}
+
+// Sign makes a signature on the token.
+func (s *pkcs11Session) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signature, err := s.key.Sign(rand, digest, opts)
+	if err != nil && lost(err) {
+		return nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	return signature, err
+}
+
+// Close waits for signatures under way and unloads the module.
+func (s *pkcs11Session) Close() error { return s.context.Close() }
+
+// explain says what a failed opening means.
+func explain(t Token, err error) error {
+	var code pkcs11.Error
+	if !errors.As(err, &code) {
+		if fault := loadFault(t.Module); fault != "" {
+			return fmt.Errorf("PKCS#11 module %s cannot be loaded: %s: install what is missing", t.Module, fault)
+		}
+		return fmt.Errorf("opening PKCS#11 token (module %s, label %q, serial %q): %w", t.Module, t.Label, t.Serial, err)
+	}
+	if slices.Contains(pinErrors(), code) {
+		return fmt.Errorf("%w: %w", ErrPIN, err)
+	}
+	return fmt.Errorf("opening PKCS#11 token: %w", err)
+}
+
+// loadFault is the dynamic loader's complaint about a library, which names the
+// dependency that is missing; empty if there is none. crypto11 does not tell.
+func loadFault(path string) string {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	fault := C.load_fault(name)
+	if fault == nil {
+		return ""
+	}
+	defer C.free(unsafe.Pointer(fault))
+	return C.GoString(fault)
+}
+
+// pinErrors are the answers that count, or may count, as a wrong PIN.
+func pinErrors() []pkcs11.Error {
+	return []pkcs11.Error{
+		pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE,
+		pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED,
+	}
+}
+
+// lost tells whether a new session may cure an error. Vendors have codes of
+// their own for a lost connection, so all of a token's answers may but those
+// about what was asked, or about room.
+func lost(err error) bool {
+	var code pkcs11.Error
+	return errors.As(err, &code) && !slices.Contains([]pkcs11.Error{
+		pkcs11.CKR_DATA_INVALID, pkcs11.CKR_DATA_LEN_RANGE,
+		pkcs11.CKR_MECHANISM_INVALID, pkcs11.CKR_MECHANISM_PARAM_INVALID,
+		pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED, pkcs11.CKR_KEY_TYPE_INCONSISTENT,
+		pkcs11.CKR_KEY_SIZE_RANGE, pkcs11.CKR_PIN_EXPIRED,
+		pkcs11.CKR_HOST_MEMORY, pkcs11.CKR_DEVICE_MEMORY, pkcs11.CKR_SESSION_COUNT,
+	}, code)
+}

@@ -1,0 +1,266 @@
+//go:build cgo && !nopkcs11
+
+package hsm
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/pkcs11"
+)
+
+// softHSM is a private SoftHSM2 with one token; its files vanish with the test.
+type softHSM struct {
+	t      *testing.T
+	module string
+}
+
+func newSoftHSM(t *testing.T) softHSM {
+	t.Helper()
+	module := softHSMModule()
+	if _, err := exec.LookPath("softhsm2-util"); err != nil || module == "" {
+		t.Skip("SKIPPED, NOT TESTED: no SoftHSM2 on this machine: apt-get install softhsm2")
+	}
+	directory := t.TempDir()
+	tokens := filepath.Join(directory, "tokens")
+	config := filepath.Join(directory, "softhsm2.conf")
+	if err := os.Mkdir(tokens, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte("directories.tokendir = "+tokens+"\nlog.level = ERROR\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The module reads this each time it is initialised, and every test ends
+	// with it finalised.
+	t.Setenv("SOFTHSM2_CONF", config)
+	return softHSM{t, module}
+}
+
+func softHSMModule() string {
+	for _, pattern := range []string{
+		"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/*/softhsm/libsofthsm2.so",
+		"/usr/lib64/pkcs11/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so",
+	} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return found[0]
+		}
+	}
+	return ""
+}
+
+func (s softHSM) util(arguments ...string) {
+	s.t.Helper()
+	if out, err := exec.Command("softhsm2-util", arguments...).CombinedOutput(); err != nil {
+		s.t.Fatalf("softhsm2-util %v: %v\n%s", arguments, err, out)
+	}
+}
+
+func (s softHSM) initToken() {
+	s.t.Helper()
+	s.util("--init-token", "--free", "--label", "alfa", "--so-pin", "so-pin-1", "--pin", "1234")
+}
+
+func (s softHSM) importKey(i identity, id string) {
+	s.t.Helper()
+	s.util("--import", write(s.t, "key.pem", i.pkcs8(s.t)), "--token", "alfa", "--label", "pec", "--id", id, "--pin", "1234")
+}
+
+// open opens the key of i with a PIN.
+func (s softHSM) open(i identity, pin string, change func(*Token)) (*Signer, error) {
+	s.t.Helper()
+	token := Token{Module: s.module, Label: "alfa", KeyLabel: "pec", Timeout: time.Minute,
+		PINFile: write(s.t, "pin", []byte(pin+"\n"))}
+	if change != nil {
+		change(&token)
+	}
+	signer, err := OpenToken(write(s.t, "cert.pem", i.certificate), token, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err == nil {
+		s.t.Cleanup(func() {
+			if err := signer.Close(); err != nil {
+				s.t.Errorf("Close() error = %v", err)
+			}
+		})
+	}
+	return signer, err
+}
+
+func TestSoftHSMSigns(t *testing.T) {
+	old, i := rsaIdentity(t, 2048), rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(old, "0a") // the same label: the certificate decides
+	hsm.importKey(i, "0b")
+	cases := []struct {
+		name   string
+		change func(*Token)
+	}{
+		{"by label", nil},
+		{"by label and id", func(t *Token) { t.KeyID = []byte{0x0b} }},
+		{"by id alone", func(t *Token) { t.KeyLabel, t.KeyID = "", []byte{0x0b} }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			signer, err := hsm.open(i, "1234", c.change)
+			if err != nil {
+				t.Fatalf("OpenToken() error = %v", err)
+			}
+			checkSigns(t, signer)
+		})
+	}
+}
+
+func TestSoftHSMSignsInParallel(t *testing.T) {
+	i := rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	signer, err := hsm.open(i, "1234", nil)
+	if err != nil {
+		t.Fatalf("OpenToken() error = %v", err)
+	}
+	var waiting sync.WaitGroup
+	for range 4 * maxCalls {
+		waiting.Go(func() { checkSigns(t, signer) })
+	}
+	waiting.Wait()
+}
+
+func TestSoftHSMRefuses(t *testing.T) {
+	i, other := rsaIdentity(t, 2048), rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	slot := 4000000
+	cases := []struct {
+		name   string
+		of     identity
+		change func(*Token)
+		want   string
+	}{
+		{"key of another certificate", other, nil, "1 key pairs with label \"pec\""},
+		{"no such key", i, func(t *Token) { t.KeyLabel = "nobody" }, "0 key pairs with label \"nobody\""},
+		{"no such token", i, func(t *Token) { t.Label = "beta" }, "label \"beta\""},
+		{"no such slot", i, func(t *Token) { t.Label, t.Slot = "", &slot }, "could not find PKCS#11 token"},
+		{"no login", i, func(t *Token) { t.PINFile = "" }, "0 key pairs"},
+		{"no module", i, func(t *Token) { t.Module = "/nowhere/libhsm.so" }, "/nowhere/libhsm.so: cannot open shared object file"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := hsm.open(c.of, "1234", c.change)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("OpenToken() error = %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// CASES OP-07: a wrong PIN is tried once, or a few of them lock the token.
+func TestSoftHSMWrongPINIsTriedOnce(t *testing.T) {
+	i := rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	if _, err := hsm.open(i, "4321", nil); !errors.Is(err, ErrPIN) || strings.Contains(err.Error(), "4321") {
+		t.Errorf("OpenToken() error = %v, want ErrPIN without the PIN in it", err)
+	}
+	token := Token{Module: hsm.module, Label: "alfa", KeyLabel: "pec", PINFile: "given", Timeout: time.Minute}
+	var opens int
+	open := func() (session, error) {
+		opens++
+		return openPKCS11(token, NewPIN("4321"), i.key.Public())
+	}
+	key := newToken(open, i.key.Public(), time.Minute, slog.New(slog.DiscardHandler))
+	for range 5 {
+		if _, err := key.Sign(rand.Reader, make([]byte, 32), crypto.SHA256); !errors.Is(err, ErrPIN) {
+			t.Errorf("Sign() error = %v, want ErrPIN", err)
+		}
+	}
+	if opens != 1 {
+		t.Errorf("token was asked %d times with a wrong PIN, want once", opens)
+	}
+}
+
+func TestSoftHSMTokenReplaced(t *testing.T) {
+	i := rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	signer, err := hsm.open(i, "1234", nil)
+	if err != nil {
+		t.Fatalf("OpenToken() error = %v", err)
+	}
+	checkSigns(t, signer)
+	hsm.util("--delete-token", "--token", "alfa")
+	key, _, err := signer.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(nil)
+	if _, err := key.Sign(rand.Reader, digest[:], crypto.SHA256); err == nil {
+		t.Error("Sign() without the token: no error")
+	}
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	checkSigns(t, signer)
+}
+
+// A module whose own library is missing is the commonest fault of an
+// installation.
+func TestMissingDependencyIsNamed(t *testing.T) {
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("SKIPPED, NOT TESTED: no C compiler: apt-get install gcc")
+	}
+	directory := t.TempDir()
+	compile := func(arguments ...string) {
+		command := exec.Command("gcc", arguments...)
+		command.Dir = directory
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("gcc %v: %v\n%s", arguments, err, out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(directory, "empty.c"), []byte("int nothing;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	compile("-shared", "-fPIC", "-o", "libvendorbase.so.4", "empty.c", "-Wl,-soname,libvendorbase.so.4")
+	compile("-shared", "-fPIC", "-o", "module.so", "empty.c", "-Wl,--no-as-needed", "./libvendorbase.so.4")
+	if err := os.Remove(filepath.Join(directory, "libvendorbase.so.4")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := openPKCS11(Token{Module: filepath.Join(directory, "module.so"), Label: "alfa"}, PIN{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "libvendorbase.so.4") {
+		t.Errorf("openPKCS11() error = %v, want one that names libvendorbase.so.4", err)
+	}
+}
+
+func TestLostSession(t *testing.T) {
+	cases := []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"session closed", pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID), true},
+		{"device removed", pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED), true},
+		{"token reset", pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN), true},
+		{"vendor's own", pkcs11.Error(pkcs11.CKR_VENDOR_DEFINED + 7), true},
+		{"bad mechanism", pkcs11.Error(pkcs11.CKR_MECHANISM_INVALID), false},
+		{"no room", pkcs11.Error(pkcs11.CKR_SESSION_COUNT), false},
+		{"not the token's", x509.ErrUnsupportedAlgorithm, false},
+	}
+	for _, c := range cases {
+		if got := lost(c.err); got != c.want {
+			t.Errorf("%s: lost(%v) = %v, want %v", c.name, c.err, got, c.want)
+		}
+	}
+}

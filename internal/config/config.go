@@ -1,0 +1,169 @@
+// Package config reads the configuration of pec-milter: one TOML file, in which
+// an unknown key is an error and secrets are given by file path only.
+//
+// contrib/pec-milter.toml is the same reference as the comments here, for the
+// operator. Every relative path in the file, sockets included, counts from the
+// directory of the file.
+//
+// It opens none of what the file names, but for CheckFiles and ReadSecret.
+package config
+
+import (
+	"os"
+	"time"
+)
+
+// Config is the whole file. Load has checked it and filled in the defaults.
+type Config struct {
+	// Antivirus is what scans for viruses: required, and "none" is the only
+	// value so far. Mail is then certified unscanned, against RFC 6109 sections
+	// 3.1.3 and 3.2.3: it must be written out.
+	Antivirus string    `toml:"antivirus"`
+	Provider  Provider  `toml:"provider"`
+	Access    Access    `toml:"access"`
+	Incoming  Incoming  `toml:"incoming"`
+	Delivery  Delivery  `toml:"delivery"`
+	Inject    Inject    `toml:"inject"`
+	MTA       MTA       `toml:"mta"`
+	Signer    Signer    `toml:"signer"`
+	Directory Directory `toml:"directory"`
+	Accounts  Accounts  `toml:"accounts"`
+	State     State     `toml:"state"`
+	Log       Log       `toml:"log"`
+}
+
+// Provider is who the provider is, as the PEC providers directory has it (RFC
+// 6109 section 4.5).
+type Provider struct {
+	// Name is the gestore-emittente: text, one line, required.
+	Name string `toml:"name"`
+	// Domain is the right side of the identifiers of PEC messages: a domain,
+	// required; in lower case after Load.
+	Domain string `toml:"domain"`
+	// Domains are the certified domains: a list of domains, at least one; in
+	// lower case after Load. Mail of other domains passes untouched.
+	Domains []string `toml:"domains"`
+	// Address is the service address, the From of envelopes and notices: an
+	// address of Domain or of one of Domains, required.
+	Address string `toml:"address"`
+	// MailReceipt is the service mailbox, to which peers send server-server
+	// acceptances: an address as above, required.
+	MailReceipt string `toml:"mail_receipt"`
+	// SecretFile holds at least 32 bytes that nobody else knows, from which
+	// identifiers are made; the same on all nodes, and never to be changed. A
+	// path, required.
+	SecretFile string `toml:"secret_file"`
+}
+
+// Access is the access point: the milter for what users submit.
+type Access struct {
+	Listen Socket `toml:"listen"` // socket, required
+}
+
+// Incoming is the incoming point: the milter for what the world sends.
+type Incoming struct {
+	Listen Socket `toml:"listen"` // socket, required
+}
+
+// Delivery is the delivery point: an LMTP server before the mailbox store.
+type Delivery struct {
+	Listen  Socket `toml:"listen"`  // socket, required
+	Mailbox Socket `toml:"mailbox"` // socket of the store's own LMTP server, required
+}
+
+// Inject is the SMTP service of the MTA that has no milter: notices leave
+// through it.
+type Inject struct {
+	// Address is host:port, required. The host must be a loopback address, for
+	// whoever reaches that port can forge notices.
+	Address string `toml:"address"`
+	// Hello is the name to say at EHLO: text, default "localhost".
+	Hello string `toml:"hello"`
+}
+
+// MTA is what must be known of the MTA.
+type MTA struct {
+	// ContentTimeout is how long the MTA waits for an answer at the end of a
+	// message (Postfix: milter_content_timeout): duration, default "300s".
+	ContentTimeout Duration `toml:"content_timeout"`
+	// MaxSize is the hard bound of a message, in bytes: integer, default
+	// 134217728 (128 MiB).
+	MaxSize int64 `toml:"max_size"`
+	// SpoolDirectory is where large messages are kept while a door works on
+	// them, in unlinked files: path, default the system's temporary directory.
+	SpoolDirectory string `toml:"spool_directory"`
+	// SocketGroup is the group that may connect to the unix sockets: text,
+	// default empty, which leaves the daemon's own.
+	SocketGroup string `toml:"socket_group"`
+}
+
+// Signer is the key that signs: KeyFile, or a key on a PKCS#11 token. For the
+// token exactly one of Token, TokenSerial and TokenSlot is given, for its key
+// KeyLabel, KeyID or both.
+type Signer struct {
+	// CertificateFile is PEM: the signing certificate, then its intermediates.
+	// Path, required.
+	CertificateFile string `toml:"certificate_file"`
+	// KeyFile is PEM, not encrypted and not accessible to others: path.
+	KeyFile string `toml:"key_file"`
+	// Module is the PKCS#11 library of the token's vendor: path.
+	Module string `toml:"module"`
+	// Token is the token's label: text.
+	Token string `toml:"token"`
+	// TokenSerial is the token's serial number: text.
+	TokenSerial string `toml:"token_serial"`
+	// TokenSlot is the number of the token's slot: integer.
+	TokenSlot *int `toml:"token_slot"`
+	// KeyLabel is the label of the key on the token: text.
+	KeyLabel string `toml:"key_label"`
+	// KeyID is the CKA_ID of the key on the token: hexadecimal digits.
+	KeyID Hex `toml:"key_id"`
+	// PINFile holds the user PIN, alone, and is not accessible to others: path.
+	// Without it there is no login to the token.
+	PINFile string `toml:"pin_file"`
+	// Timeout is how long one signature may take: duration, default "20s". At
+	// most 0.8 of mta.content_timeout.
+	Timeout Duration `toml:"timeout"`
+}
+
+// Directory is what signatures of peers are judged by.
+type Directory struct {
+	// LDIF is the PEC providers directory: path, required.
+	LDIF string `toml:"ldif"`
+	// Roots is a directory of PEM files with the trusted authorities'
+	// certificates, historic ones included: path, required.
+	Roots string `toml:"roots"`
+	// Revocations are revocation lists, PEM or DER: a list of paths, at least
+	// one. While one is missing or expired, what it is needed for gets 451.
+	Revocations []string `toml:"revocations"`
+}
+
+// Accounts is who may send as which address.
+type Accounts struct {
+	File string `toml:"file"` // path, required
+}
+
+// State is the SQLite file with legal log, records and state.
+type State struct {
+	File string `toml:"file"` // path, required; made if it is not there
+}
+
+// Log is the daemon's log on standard error, not the legal log.
+type Log struct {
+	Format string `toml:"format"` // "text" or "json", default "text"
+	Level  Level  `toml:"level"`  // "debug", "info", "warn" or "error", default "info"
+}
+
+// defaults is the configuration of an empty file.
+func defaults() *Config {
+	return &Config{
+		Inject: Inject{Hello: "localhost"},
+		MTA: MTA{
+			ContentTimeout: Duration{Duration: 300 * time.Second},
+			MaxSize:        128 << 20,
+			SpoolDirectory: os.TempDir(),
+		},
+		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
+		Log:    Log{Format: "text"},
+	}
+}

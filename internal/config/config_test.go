@@ -1,0 +1,172 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// example is the file that operators start from.
+const example = "../../contrib/pec-milter.toml"
+
+func TestLoadExample(t *testing.T) {
+	t.Setenv("TMPDIR", "")
+	got, err := Load(example)
+	if err != nil {
+		t.Fatalf("Load(%s) error = %v", example, err)
+	}
+	directory, err := filepath.Abs(filepath.Dir(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := func(name string) string { return filepath.Join(directory, name) }
+	spool := "/var/spool/postfix/pec-milter/"
+	want := &Config{
+		Antivirus: "none",
+		Provider: Provider{
+			Name: "Alfa PEC S.p.A.", Domain: "alfa.example", Domains: []string{"alfa.example", "pec.cliente.example"},
+			Address: "posta-certificata@alfa.example", MailReceipt: "ricevute@alfa.example", SecretFile: here("secret"),
+		},
+		Access:   Access{Socket{Network: "unix", Address: spool + "access.sock"}},
+		Incoming: Incoming{Socket{Network: "unix", Address: spool + "incoming.sock"}},
+		Delivery: Delivery{Socket{Network: "unix", Address: spool + "delivery.sock"}, Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"}},
+		Inject:   Inject{"127.0.0.1:10027", "localhost"},
+		MTA:      MTA{ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp"},
+		Signer: Signer{
+			CertificateFile: here("signer.pem"), Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec",
+			PINFile: here("pin"), Timeout: Duration{Duration: 20 * time.Second},
+		},
+		Directory: Directory{here("providers.ldif"), here("roots"), []string{here("authority.crl")}},
+		Accounts:  Accounts{here("accounts")},
+		State:     State{"/var/lib/pec-milter/pec.db"},
+		Log:       Log{Format: "text"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Load(%s) = %+v, want %+v", example, got, want)
+	}
+}
+
+// What the example shows as defaults are the defaults.
+func TestExampleShowsDefaults(t *testing.T) {
+	t.Setenv("TMPDIR", "")
+	content, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(content), "\n")
+	shown := 0
+	for i, line := range lines {
+		if rest, ok := strings.CutPrefix(line, "#"); ok && rest != "" && rest[0] != ' ' {
+			lines[i] = rest
+			shown++
+		}
+	}
+	if want := 8; shown != want {
+		t.Errorf("example shows %d defaults, want %d", shown, want)
+	}
+	path := filepath.Join(t.TempDir(), "pec-milter.toml")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(path)
+	if err != nil {
+		t.Fatalf("Load() with the defaults written out: error = %v", err)
+	}
+	want := defaults()
+	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout || got.Log != want.Log {
+		t.Errorf("defaults written out give %+v, want %+v", got, want)
+	}
+}
+
+// Every key has its line in the example, in the part of its table.
+func TestExampleHasEveryKey(t *testing.T) {
+	content, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := make(map[string]string)
+	table := ""
+	for line := range strings.Lines(string(content)) {
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			table = strings.TrimSuffix(strings.TrimSpace(name), "]")
+			continue
+		}
+		sections[table] += strings.TrimLeft(line, "# ")
+	}
+	keys := 0
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		table := field.Tag.Get("toml")
+		if field.Type.Kind() != reflect.Struct {
+			continue
+		}
+		for _, key := range reflect.VisibleFields(field.Type) {
+			keys++
+			if name := key.Tag.Get("toml"); !strings.Contains("\n"+sections[table], "\n"+name+" = ") {
+				t.Errorf("example has no line for %s.%s", table, name)
+			}
+		}
+	}
+	if keys < 30 {
+		t.Errorf("%d keys found, want at least 30: does the test look at the right types?", keys)
+	}
+}
+
+// Each file of testdata/bad has one fault (or the few that its name says)
+// against the example; beside it, in .want, the whole error.
+func TestBadConfigurations(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.toml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("testdata/bad has %d configurations (%v), want at least 20", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".toml"), func(t *testing.T) {
+			want, err := os.ReadFile(strings.TrimSuffix(file, ".toml") + ".want")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Load(file)
+			if err == nil {
+				t.Fatal("Load() gave no error")
+			}
+			if got := err.Error() + "\n"; got != string(want) {
+				t.Errorf("Load() error =\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestLoadUnreadable(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.toml")
+	if _, err := Load(missing); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("Load() error = %v, want one that names %s", err, missing)
+	}
+}
+
+func TestLoadNormalises(t *testing.T) {
+	got, err := Load("testdata/good.toml")
+	if err != nil {
+		t.Fatalf("Load() error = %v", err)
+	}
+	if want := "beta.example"; got.Provider.Domain != want || got.Provider.Domains[0] != want {
+		t.Errorf("domains = %q and %q, want %q", got.Provider.Domain, got.Provider.Domains, want)
+	}
+	if want := "Posta-Certificata@beta.example"; got.Provider.Address != want {
+		t.Errorf("address = %q, want %q", got.Provider.Address, want)
+	}
+	if got, want := got.Delivery.Listen.String(), "inet:127.0.0.1:24"; got != want {
+		t.Errorf("delivery.listen = %q, want %q", got, want)
+	}
+	here, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(here, "run/in.sock"); got.Incoming.Listen.Address != want {
+		t.Errorf("incoming.listen = %q, want %q", got.Incoming.Listen.Address, want)
+	}
+	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
+		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)
+	}
+}

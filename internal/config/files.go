@@ -1,0 +1,94 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// reference is a path in the configuration.
+type reference struct {
+	key   string
+	path  *string
+	check func(string) error // what CheckFiles asks of it
+}
+
+// references are all paths in the configuration, those not given included.
+func (c *Config) references() []reference {
+	all := []reference{
+		{"provider.secret_file", &c.Provider.SecretFile, func(string) error { _, err := c.Provider.ReadSecret(); return err }},
+		{"mta.spool_directory", &c.MTA.SpoolDirectory, checkDirectory},
+		{"signer.certificate_file", &c.Signer.CertificateFile, checkFile},
+		{"signer.key_file", &c.Signer.KeyFile, checkPrivate},
+		{"signer.module", &c.Signer.Module, checkFile},
+		{"signer.pin_file", &c.Signer.PINFile, checkPrivate},
+		{"directory.ldif", &c.Directory.LDIF, checkFile},
+		{"directory.roots", &c.Directory.Roots, checkDirectory},
+		{"accounts.file", &c.Accounts.File, checkFile},
+		{"state.file", &c.State.File, checkParent},
+	}
+	for i := range c.Directory.Revocations {
+		all = append(all, reference{"directory.revocations", &c.Directory.Revocations[i], checkFile})
+	}
+	for _, s := range c.sockets() {
+		if s.socket.Network == "unix" {
+			all = append(all, reference{s.key, &s.socket.Address, checkParent})
+		}
+	}
+	return all
+}
+
+// CheckFiles tells whether the files and directories that the configuration
+// names are there and can be read by this user: all faults at once, each with
+// its key. Of their content it looks at the length of the secret alone; private
+// ones must not be open to other users.
+func (c *Config) CheckFiles() error {
+	var found []error
+	for _, r := range c.references() {
+		if *r.path == "" {
+			continue
+		}
+		if err := r.check(*r.path); err != nil {
+			found = append(found, fmt.Errorf("%s: %w", r.key, err))
+		}
+	}
+	return errors.Join(found...)
+}
+
+func checkFile(path string) error {
+	_, err := readableFile(path)
+	return err
+}
+
+func checkPrivate(path string) error {
+	info, err := readableFile(path)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return fmt.Errorf("%s is open to every user of this machine (mode %04o): chmod %04o %s", path, mode, mode&^0o007, path)
+	}
+	return nil
+}
+
+func readableFile(path string) (_ os.FileInfo, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory: name a file", path)
+	}
+	return info, err
+}
+
+func checkDirectory(path string) error {
+	_, err := os.ReadDir(path)
+	return err
+}
+
+// checkParent is for what the daemon makes itself, in a directory that is there.
+func checkParent(path string) error { return checkDirectory(filepath.Dir(path)) }

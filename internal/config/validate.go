@@ -1,0 +1,239 @@
+package config
+
+import (
+	"net"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+)
+
+// validate adds every fault of the values.
+func (c *Config) validate(f *faults) {
+	c.validateAntivirus(f)
+	c.Provider.validate(f)
+	c.validateSockets(f)
+	c.Inject.validate(f)
+	c.MTA.validate(f)
+	c.Signer.validate(f, c.MTA.ContentTimeout.Duration)
+	f.required("directory.ldif", c.Directory.LDIF)
+	f.required("directory.roots", c.Directory.Roots)
+	if len(c.Directory.Revocations) == 0 || slices.Contains(c.Directory.Revocations, "") {
+		f.add("directory.revocations", "name at least one revocation list: without one no peer's signature can be judged")
+	}
+	f.required("accounts.file", c.Accounts.File)
+	f.required("state.file", c.State.File)
+	c.Log.validate(f)
+}
+
+// validateAntivirus: it must be seen in the file that nothing scans.
+func (c *Config) validateAntivirus(f *faults) {
+	const remedy = `write antivirus = "none" at the top of the file, before the first table; ` +
+		"nothing else is built yet, and mail is then certified without a scan for viruses, which must be written out"
+	switch c.Antivirus {
+	case "none":
+	case "":
+		f.add("antivirus", "is missing: %s", remedy)
+	default:
+		f.add("antivirus", "%q is not known: %s", c.Antivirus, remedy)
+	}
+}
+
+func (p *Provider) validate(f *faults) {
+	if f.required("provider.name", p.Name) && strings.ContainsFunc(p.Name, isControl) {
+		f.add("provider.name", "%q must be one line of text", p.Name)
+	}
+	if f.required("provider.domain", p.Domain) {
+		p.Domain = f.domain("provider.domain", p.Domain)
+	}
+	if len(p.Domains) == 0 {
+		f.add("provider.domains", "name at least one certified domain")
+	}
+	for i, domain := range p.Domains {
+		p.Domains[i] = f.domain("provider.domains", domain)
+		if slices.Contains(p.Domains[:i], p.Domains[i]) {
+			f.add("provider.domains", "%s stands there twice", p.Domains[i])
+		}
+	}
+	p.Address = p.own(f, "provider.address", p.Address)
+	p.MailReceipt = p.own(f, "provider.mail_receipt", p.MailReceipt)
+	f.required("provider.secret_file", p.SecretFile)
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// own checks an address of the provider itself and gives it with its domain in
+// lower case.
+func (p *Provider) own(f *faults, key, address string) string {
+	if !f.required(key, address) {
+		return address
+	}
+	local, domain, ok := splitAddress(address)
+	if !ok {
+		f.add(key, "%q is no address: write it as name@domain, without angle brackets", address)
+		return address
+	}
+	// Without a domain every address would be wrong: one fault is enough.
+	if p.Domain != "" && domain != p.Domain && !slices.Contains(p.Domains, domain) {
+		f.add(key, "%s is in none of the provider's domains: provider.domain and provider.domains must have %s, or the address be another",
+			address, domain)
+	}
+	return local + "@" + domain
+}
+
+// splitAddress takes addresses in ASCII only: they stand in certificates.
+func splitAddress(address string) (local, domain string, ok bool) {
+	parsed, err := mail.ParseAddress(address)
+	if err != nil || parsed.Address != address {
+		return "", "", false
+	}
+	at := strings.LastIndexByte(address, '@')
+	local, domain = address[:at], strings.ToLower(address[at+1:])
+	return local, domain, isASCII(local) && isDomain(domain)
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 })
+}
+
+// isDomain: RFC 5321 section 4.1.2, in lower case; at least two labels.
+func isDomain(domain string) bool {
+	labels := strings.Split(domain, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return len(labels) > 1 && len(domain) <= 253
+}
+
+// validateSockets: each is there, can be bound, and is none of the others.
+func (c *Config) validateSockets(f *faults) {
+	seen := make(map[string]string)
+	if c.Inject.Address != "" {
+		seen["inet:"+c.Inject.Address] = "inject.address"
+	}
+	for _, s := range c.sockets() {
+		switch {
+		case s.socket.fault != nil:
+			f.add(s.key, "%v", s.socket.fault)
+		case !f.required(s.key, s.socket.String()):
+		case s.socket.Network == "unix" && len(s.socket.Address) > maxUnixPath:
+			f.add(s.key, "the path of a unix socket has at most %d bytes, and %s has %d: choose a shorter directory",
+				maxUnixPath, s.socket.Address, len(s.socket.Address))
+		case seen[s.socket.String()] != "":
+			f.add(s.key, "%s is the socket of %s too: each needs one of its own", s.socket, seen[s.socket.String()])
+		}
+		if text := s.socket.String(); text != "" && seen[text] == "" {
+			seen[text] = s.key
+		}
+	}
+}
+
+// maxUnixPath is the room for a path in Linux's sockaddr_un, less the final NUL.
+const maxUnixPath = 107
+
+func (i *Inject) validate(f *faults) {
+	if f.required("inject.address", i.Address) {
+		host, _, err := splitHostPort(i.Address)
+		switch ip := net.ParseIP(host); {
+		case err != nil:
+			f.add("inject.address", "%q is no host and port: write it as 127.0.0.1:10027", i.Address)
+		case host != "localhost" && (ip == nil || !ip.IsLoopback()):
+			f.add("inject.address", "%s is no loopback address: who reaches this port can forge notices, so it must be 127.0.0.1, [::1] or localhost", host)
+		}
+	}
+	if strings.ContainsFunc(i.Hello, func(r rune) bool { return r <= ' ' || r >= 0x7f }) || i.Hello == "" {
+		f.add("inject.hello", "%q is no host name", i.Hello)
+	}
+}
+
+func (m *MTA) validate(f *faults) {
+	if m.ContentTimeout.fault != nil {
+		f.add("mta.content_timeout", "%v", m.ContentTimeout.fault)
+	}
+	if m.MaxSize <= 0 {
+		f.add("mta.max_size", "%d is no size: write a positive number of bytes", m.MaxSize)
+	}
+	f.required("mta.spool_directory", m.SpoolDirectory)
+}
+
+func (s *Signer) validate(f *faults, contentTimeout time.Duration) {
+	f.required("signer.certificate_file", s.CertificateFile)
+	token := s.Module != "" || s.Token != "" || s.TokenSerial != "" || s.TokenSlot != nil ||
+		s.KeyLabel != "" || s.KeyID.Bytes != nil || s.PINFile != ""
+	switch {
+	case s.KeyFile != "" && token:
+		f.add("signer", "key_file and the keys of a PKCS#11 token exclude each other: remove the one or the others")
+	case s.KeyFile == "" && !token:
+		f.add("signer", "no key: write key_file, or module, token and key_label of a PKCS#11 token")
+	case token:
+		s.validateToken(f)
+	}
+	if s.KeyID.fault != nil {
+		f.add("signer.key_id", "%v", s.KeyID.fault)
+	}
+	if s.Timeout.fault != nil {
+		f.add("signer.timeout", "%v", s.Timeout.fault)
+	} else if most := contentTimeout / 10 * 8; contentTimeout > 0 && s.Timeout.Duration > most {
+		f.add("signer.timeout", "%v is over 0.8 of mta.content_timeout: the MTA would give up first; write at most %v", s.Timeout, most)
+	}
+}
+
+func (s *Signer) validateToken(f *faults) {
+	f.required("signer.module", s.Module)
+	chosen := 0
+	for _, given := range []bool{s.Token != "", s.TokenSerial != "", s.TokenSlot != nil} {
+		if given {
+			chosen++
+		}
+	}
+	if chosen != 1 {
+		f.add("signer.token", "%d ways to choose the token: write exactly one of token (its label), token_serial and token_slot", chosen)
+	}
+	if s.KeyLabel == "" && s.KeyID.Bytes == nil && s.KeyID.fault == nil {
+		f.add("signer.key_label", "is missing: write key_label, key_id or both")
+	}
+}
+
+func (l *Log) validate(f *faults) {
+	if l.Format != "text" && l.Format != "json" {
+		f.add("log.format", "%q is no format: write text or json", l.Format)
+	}
+	if l.Level.fault != nil {
+		f.add("log.level", "%v", l.Level.fault)
+	}
+}
+
+// required tells whether a key has a value.
+func (f *faults) required(key, value string) bool {
+	if value == "" {
+		f.add(key, "is missing, and has no default")
+	}
+	return value != ""
+}
+
+// domain checks a domain and gives it in lower case.
+func (f *faults) domain(key, domain string) string {
+	lower := strings.ToLower(domain)
+	if !isDomain(lower) {
+		f.add(key, "%q is no domain: write it as alfa.example, in ASCII", domain)
+	}
+	return lower
+}
+
+// namedSocket is a socket with the key that gives it.
+type namedSocket struct {
+	key    string
+	socket *Socket
+}
+
+func (c *Config) sockets() []namedSocket {
+	return []namedSocket{
+		{"access.listen", &c.Access.Listen},
+		{"incoming.listen", &c.Incoming.Listen},
+		{"delivery.listen", &c.Delivery.Listen},
+		{"delivery.mailbox", &c.Delivery.Mailbox},
+	}
+}
