@@ -1,0 +1,122 @@
+// Package milter is the front end of the access and the incoming door: it
+// translates what an MTA tells by the milter protocol (version 6, as Postfix
+// and Sendmail speak it) into a point.Transaction, asks the door, and
+// translates the point.Verdict back into changes of the message.
+//
+// It holds no rule of certified mail. It is careful about three things: the
+// message reaches the door byte for byte; no frame and no panic of a door ends
+// the process (a listener of ours looks at every frame first); and whatever
+// goes wrong is a temporary failure, so that the mail stays with its sender.
+package milter
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	gomilter "github.com/d--j/go-milter"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+// Door decides; *point.Access and *point.Incoming are doors. An error is a
+// *point.Reply, or means: try again (451). It must be safe for concurrent use.
+type Door interface {
+	// Mail decides at MAIL; the transaction has no recipient and no message yet.
+	Mail(ctx context.Context, t *point.Transaction) (point.Handling, error)
+	// Recipient decides at RCPT; t holds the recipients accepted so far. All
+	// recipients of one transaction are handled alike.
+	Recipient(ctx context.Context, t *point.Transaction, recipient string) (point.Handling, error)
+	// Handle decides at the end of the message. Its context ends when the time
+	// is over; what it returns after that is dropped.
+	Handle(ctx context.Context, t *point.Transaction) (*point.Verdict, error)
+}
+
+// Config is what a Server needs.
+type Config struct {
+	Door  Door
+	Clock point.Clock
+	Log   *slog.Logger
+	// ContentTimeout is how long the MTA waits for the answer at the end of a
+	// message: Postfix's milter_content_timeout, E= of T= in Sendmail's
+	// MAIL_FILTER. We give up, with 451, after 0.8 of it. Zero: 5 minutes, the
+	// default of both.
+	ContentTimeout time.Duration
+	// SpoolDirectory takes the bodies over 1 MiB; empty: the system's directory
+	// for temporary files.
+	SpoolDirectory string
+	// MaxSize is the largest body, in bytes, that is taken; a larger one gets
+	// 552 5.3.4. Zero: 128 MiB.
+	MaxSize int64
+}
+
+// commandTimeout bounds a door's answer at MAIL and RCPT: 0.8 of what Postfix
+// (milter_command_timeout) grants by default.
+const commandTimeout = 24 * time.Second
+
+// actions are what we do to messages.
+const actions = gomilter.OptAddHeader | gomilter.OptChangeHeader | gomilter.OptChangeBody |
+	gomilter.OptAddRcpt | gomilter.OptAddRcptWithArgs | gomilter.OptRemoveRcpt
+
+// protocol leaves out what we do not look at, and the answers that nobody needs:
+// those to header fields and body chunks. Without the leading space the
+// original header could not be put together again.
+const protocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoUnknown | gomilter.OptNoEOH |
+	gomilter.OptNoHeaderReply | gomilter.OptNoBodyReply | gomilter.OptHeaderLeadingSpace
+
+// Server serves the MTA's connections to one door. There is one Server for
+// each socket: the socket tells the door.
+type Server struct {
+	config  Config
+	library *gomilter.Server
+	base    context.Context // ends when the server is shut down
+	cancel  context.CancelFunc
+	working sync.WaitGroup // what goes on beside the callbacks
+}
+
+// NewServer makes a server. Door, Clock and Log must be there.
+func NewServer(c Config) *Server {
+	c.ContentTimeout = cmp.Or(c.ContentTimeout, 5*time.Minute)
+	c.MaxSize = cmp.Or(c.MaxSize, 128<<20)
+	s := &Server{config: c}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	s.library = gomilter.NewServer(
+		gomilter.WithActions(actions),
+		gomilter.WithProtocols(protocol),
+		gomilter.WithMilter(func() gomilter.Milter { return &session{server: s} }))
+	return s
+}
+
+// Serve takes connections until Shutdown, then returns nil. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	return s.library.Serve(guard(l, s.config.Log))
+}
+
+// Shutdown takes no more connections and waits until those that there are have
+// ended and no door is working any more. When ctx ends first, it closes the
+// connections (the MTA gives a temporary failure), tells the doors by their
+// context, and returns the error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.library.Shutdown(ctx)
+	s.cancel()
+	if err != nil {
+		return err
+	}
+	idle := make(chan struct{})
+	go func() {
+		s.working.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deadline is how long we work at the end of a message.
+func (s *Server) deadline() time.Duration { return s.config.ContentTimeout * 8 / 10 }

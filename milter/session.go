@@ -1,0 +1,191 @@
+package milter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	gomilter "github.com/d--j/go-milter"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+// session is one connection of the MTA: the library calls its methods one after
+// the other, for one message after the other. No method may panic, for that would
+// end the process: those that do more than reset recover.
+type session struct {
+	gomilter.NoOpMilter // Connect, Helo, Headers, Unknown: not asked for
+	server              *Server
+	t                   *transaction // nil between two messages
+}
+
+// errOutOfTurn means that the MTA does not follow the protocol.
+var errOutOfTurn = errors.New("out of turn: no transaction has begun")
+
+// MailFrom begins a transaction. Mail that is not ours is accepted at once:
+// Postfix and Sendmail then show nothing more of this message, and begin afresh
+// with the next.
+func (s *session) MailFrom(from, _ string, m gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.recovered("MAIL", &resp)
+	s.reset()
+	s.t = newTransaction(&s.server.config, from, m)
+	ctx, cancel := context.WithTimeout(s.server.base, commandTimeout)
+	defer cancel()
+	handling, err := s.server.config.Door.Mail(ctx, &s.t.Transaction)
+	switch {
+	case err != nil:
+		resp = s.refuse("MAIL", err)
+		s.reset()
+		return resp, nil
+	case handling == point.Untouched:
+		s.log().Debug("passes untouched", "event", "MAIL", "sender", from)
+		s.reset()
+		return gomilter.RespAccept, nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+// RcptTo takes or refuses a recipient.
+//
+// QUIRK: an accept is never the answer here: Sendmail takes it for the whole
+// message, and shows nothing more of it.
+func (s *session) RcptTo(recipient, _ string, m gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.recovered("RCPT", &resp)
+	if s.t == nil {
+		return s.refuse("RCPT", errOutOfTurn), nil
+	}
+	ctx, cancel := context.WithTimeout(s.server.base, commandTimeout)
+	defer cancel()
+	handling, err := s.server.config.Door.Recipient(ctx, &s.t.Transaction, recipient)
+	if err == nil {
+		err = s.t.addRecipient(recipient, handling)
+	}
+	if err != nil {
+		return s.refuse("RCPT", err, "recipient", recipient), nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+// Data comes when all recipients are known: here mail that is not ours goes its
+// way, before any of it is shown to us.
+func (s *session) Data(m gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.recovered("DATA", &resp)
+	if s.t == nil {
+		return s.refuse("DATA", errOutOfTurn), nil
+	}
+	s.t.readQueueID(m)
+	if s.t.untouched {
+		s.log().Debug("passes untouched", "event", "DATA", "recipients", s.t.Recipients)
+		s.reset()
+		return gomilter.RespAccept, nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+// Header takes a header field; no answer reaches the MTA.
+func (s *session) Header(name, value string, _ gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.recovered("header field", &resp)
+	if s.t != nil {
+		s.t.addField(name, value)
+	}
+	return gomilter.RespContinue, nil
+}
+
+// BodyChunk takes a piece of the body; no answer reaches the MTA.
+func (s *session) BodyChunk(chunk []byte, _ gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.recovered("body", &resp)
+	if s.t != nil {
+		s.t.addBody(chunk)
+	}
+	return gomilter.RespContinue, nil
+}
+
+// EndOfMessage has the door decide, and changes the message.
+func (s *session) EndOfMessage(m gomilter.Modifier) (resp *gomilter.Response, _ error) {
+	defer s.reset()
+	defer s.recovered("end of message", &resp)
+	if s.t == nil {
+		return s.refuse("end of message", errOutOfTurn), nil
+	}
+	ctx, cancel := context.WithTimeout(s.server.base, s.server.deadline())
+	defer cancel()
+	s.t.readQueueID(m)
+	resp, err := s.decide(ctx, m)
+	if err != nil {
+		return s.refuse("end of message", err), nil
+	}
+	s.log().Info("done", "event", "end of message", "answer", resp.String())
+	return resp, nil
+}
+
+// Abort ends a transaction early. Postfix sends it after each message, also one
+// that it has taken: there is nothing left to undo then.
+func (s *session) Abort(gomilter.Modifier) error {
+	s.reset()
+	return nil
+}
+
+// Cleanup comes when the connection has ended.
+func (s *session) Cleanup(gomilter.Modifier) { s.reset() }
+
+func (s *session) reset() {
+	if s.t != nil {
+		s.t.free()
+		s.t = nil
+	}
+}
+
+// recovered, deferred by the callbacks, makes a temporary failure of a panic,
+// for this event and for the message.
+func (s *session) recovered(event string, resp **gomilter.Response) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	err := panicError(p)
+	*resp = s.refuse(event, err)
+	if s.t != nil {
+		s.t.failed = err
+	}
+}
+
+// panicError is a panic as an error; only the log sees it.
+func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+
+// log gives the logger whose lines begin with the queue id.
+func (s *session) log() *slog.Logger {
+	if s.t == nil {
+		return s.server.config.Log
+	}
+	return s.server.config.Log.With("queue_id", s.t.QueueID)
+}
+
+// refuse logs an error whole and makes of it what the client sees.
+func (s *session) refuse(event string, err error, attributes ...any) *gomilter.Response {
+	log := s.log().With("event", event).With(attributes...)
+	reply, told := replyTo(err)
+	if told {
+		log.Info("refused", "error", err)
+	} else {
+		log.Error("temporary failure", "error", err)
+	}
+	return response(reply)
+}
+
+// replyTo is the reply that an error tells (told), or that of any other error.
+func replyTo(err error) (reply *point.Reply, told bool) {
+	if errors.As(err, &reply) && reply.Code >= 400 && reply.Code <= 599 {
+		return reply, true
+	}
+	return &point.Reply{Code: 451, Status: "4.3.0", Text: "temporary failure, try again later"}, false
+}
+
+func response(r *point.Reply) *gomilter.Response {
+	resp, err := gomilter.RejectWithCodeAndReason(uint16(r.Code), r.Status+" "+r.Text)
+	if err != nil { // a text that cannot be told
+		return gomilter.RespTempFail
+	}
+	return resp
+}
