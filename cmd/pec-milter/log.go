@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pec-milter/pec-milter/internal/legallog"
+)
+
+// logCommands are the commands on the legal log.
+type logCommands struct {
+	Export exportCommand `cmd:"" help:"Print the legal log, one JSON object a line."`
+}
+
+type exportCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
+	ID     string `name:"id" placeholder:"MSGID" help:"Only the rows of this PEC msgid."`
+}
+
+// Run prints the log in its order. It may run beside the daemon.
+func (x *exportCommand) Run(o out) error {
+	c, err := loadConfig(x.Config)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	log, err := legallog.Open(db)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", c.State.File, err)
+	}
+	defer log.Close()
+	w := bufio.NewWriter(o)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // <message ids> stay readable
+	for row, err := range log.Events(context.Background(), legallog.Filter{ID: x.ID}) {
+		if err != nil {
+			return err
+		}
+		if err := encoder.Encode(row); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}

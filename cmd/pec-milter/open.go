@@ -1,0 +1,241 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver of the embedded database
+
+	"github.com/pec-milter/pec-milter/hsm"
+	"github.com/pec-milter/pec-milter/internal/account"
+	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/directory"
+	"github.com/pec-milter/pec-milter/internal/inject"
+	"github.com/pec-milter/pec-milter/internal/legallog"
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/state"
+	"github.com/pec-milter/pec-milter/lmtpdeliver"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// services are the effects of the doors, open.
+type services struct {
+	provider *point.Provider
+	log      *legallog.Log
+	closers  []func() error
+}
+
+// loadConfig loads a configuration and checks that its files can be read.
+func loadConfig(path string) (*config.Config, error) {
+	c, err := config.Load(path)
+	if err == nil {
+		err = c.CheckFiles()
+	}
+	if err != nil {
+		return nil, &exit{exitConfig, err}
+	}
+	return c, nil
+}
+
+// openServices opens everything the doors need; clock is the daemon's one clock.
+func openServices(c *config.Config, clock point.Clock, logger *slog.Logger) (*services, error) {
+	s, err := openExamined(c, clock, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.openLog(c, logger), s.openState(c, logger)); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// openExamined opens all but the database: what can be examined beside a
+// running daemon.
+func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*services, error) {
+	s := &services{provider: &point.Provider{
+		Identity: point.Identity{
+			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
+			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
+		},
+		Clock: clock, Logger: logger,
+		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
+		Store: &lmtpdeliver.MailStore{
+			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
+			Name: c.Inject.Hello, Timeout: transferTime,
+		},
+	}}
+	for _, open := range []func(*config.Config, *slog.Logger) error{
+		s.openSecret, s.openDirectory, s.openAccounts, s.openSigner,
+	} {
+		if err := open(c, logger); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// transferTime bounds the handing over of one message to a server beside us.
+const transferTime = 5 * time.Minute
+
+func (s *services) openSecret(c *config.Config, _ *slog.Logger) error {
+	secret, err := c.Provider.ReadSecret()
+	if err != nil {
+		return &exit{exitConfig, err}
+	}
+	s.provider.Secret = secret.Reveal()
+	return nil
+}
+
+func (s *services) openDirectory(c *config.Config, logger *slog.Logger) error {
+	source, err := directory.Open(directory.Config{
+		LDIF: c.Directory.LDIF, Roots: c.Directory.Roots, Revocations: c.Directory.Revocations,
+	}, logger)
+	if err != nil {
+		return &exit{exitConfig, err}
+	}
+	s.provider.Trust = source
+	return nil
+}
+
+func (s *services) openAccounts(c *config.Config, logger *slog.Logger) error {
+	file, err := account.Open(c.Accounts.File, []string{c.Provider.Address}, logger)
+	if err != nil {
+		return &exit{exitConfig, err}
+	}
+	s.provider.Accounts = file
+	return nil
+}
+
+func (s *services) openSigner(c *config.Config, logger *slog.Logger) (err error) {
+	signer, err := openSigner(&c.Signer, logger)
+	if errors.Is(err, hsm.ErrPIN) {
+		return &exit{exitConfig, err} // whoever starts us must not try again by himself
+	}
+	if err != nil {
+		return fmt.Errorf("signer: %w", err)
+	}
+	s.provider.Signer = signer
+	s.closers = append(s.closers, signer.Close)
+	return nil
+}
+
+func openSigner(c *config.Signer, logger *slog.Logger) (*hsm.Signer, error) {
+	if c.Module == "" {
+		return hsm.OpenFile(c.CertificateFile, c.KeyFile)
+	}
+	return hsm.OpenToken(c.CertificateFile, hsm.Token{
+		Module: c.Module, Label: c.Token, Serial: c.TokenSerial, Slot: c.TokenSlot,
+		KeyLabel: c.KeyLabel, KeyID: c.KeyID.Bytes, PINFile: c.PINFile, Timeout: c.Timeout.Duration,
+	}, logger)
+}
+
+// openLog opens the SQLite file of the legal log and the records.
+func (s *services) openLog(c *config.Config, _ *slog.Logger) error {
+	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", c.State.File, err)
+	}
+	s.closers = append(s.closers, db.Close)
+	if s.log, err = legallog.Open(db); err != nil {
+		return fmt.Errorf("opening %s: %w", c.State.File, err)
+	}
+	s.closers = append(s.closers, s.log.Close)
+	s.provider.Log, s.provider.Records = s.log, s.log
+	return nil
+}
+
+// openState opens the state, in a file of its own: its many small writes would
+// wait for each commit of the legal log. It may be lost.
+func (s *services) openState(c *config.Config, logger *slog.Logger) error {
+	path := c.State.File + "-state"
+	db, err := sql.Open("sqlite", state.SQLiteDSN(path))
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1) // SQLite has one writer: let them queue here
+	s.closers = append(s.closers, db.Close)
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name of this host: %w", err)
+	}
+	store, err := state.Open(db, host, s.provider.Clock, logger)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", path, err)
+	}
+	s.provider.State = store
+	return nil
+}
+
+// close closes what was opened, the last first.
+func (s *services) close() error {
+	var err error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
+	}
+	s.closers = nil
+	return err
+}
+
+// queueLifetime is how long the MTA keeps a message (RFC 6109 section 2.2.2).
+const queueLifetime = 24 * time.Hour
+
+// reportUnfinished says which transactions were about to be accepted and were
+// never seen in the queue. A late one has left the queue unseen: mostly the MTA
+// never had it and the client was told so; but an outbox recipient that expired
+// in the queue vanishes the same way, and with it the notice.
+func (s *services) reportUnfinished(ctx context.Context, now time.Time, logger *slog.Logger) error {
+	intents, err := s.log.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	for _, i := range intents {
+		if now.Sub(i.SentAt) < queueLifetime {
+			waiting++
+			continue
+		}
+		logger.Error("sent, but never seen in the queue: look for its queue id in the MTA's log; if the message went out, its notice is owed",
+			"queue", i.Facts.QueueID, "id", i.Facts.Data.ID, "sender", i.Facts.Data.Sender, "sent", i.SentAt)
+	}
+	if waiting > 0 {
+		logger.Info("messages that the queue may still have", "count", waiting)
+	}
+	return nil
+}
+
+// checkOwnCertificate makes sure that the signing certificate is in the
+// directory: peers would take what it signs for ordinary mail.
+func checkOwnCertificate(p *point.Provider) error {
+	_, chain, err := p.Signer.Current()
+	if err != nil {
+		return err
+	}
+	trust, err := p.Trust.Current()
+	if err != nil {
+		return err
+	}
+	provider := pec.FindProvider(trust.Directory, chain[0])
+	if provider == nil {
+		return errors.New("the signing certificate is not in the providers directory: peers would take our messages for ordinary mail")
+	}
+	for _, domain := range p.Identity.Domains {
+		if owner := trust.Directory.ByDomain(domain); owner == nil || owner.Name != provider.Name {
+			return fmt.Errorf("domain %s: the providers directory gives it to %q, not to %q", domain,
+				cmp.Or(nameOf(owner), "nobody"), provider.Name)
+		}
+	}
+	return nil
+}
+
+func nameOf(p *pec.Provider) string {
+	if p == nil {
+		return ""
+	}
+	return p.Name
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/lmtpdeliver"
+	"github.com/pec-milter/pec-milter/milter"
+)
+
+type serveCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
+}
+
+// drainTime is how long messages under way may take after SIGTERM.
+const drainTime = 30 * time.Second
+
+// Run serves the three doors until SIGTERM or SIGINT.
+func (s *serveCommand) Run() error {
+	c, err := loadConfig(s.Config)
+	if err != nil {
+		return err
+	}
+	logger := newLogger(&c.Log)
+	services, err := openServices(c, time.Now, logger)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	err = serve(ctx, c, services, logger)
+	return errors.Join(err, services.close())
+}
+
+func newLogger(c *config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level.Level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// door is one socket and its server.
+type door struct {
+	name   string
+	listen config.Socket
+	server interface {
+		Serve(net.Listener) error
+		Shutdown(context.Context) error
+	}
+}
+
+func doors(c *config.Config, p *point.Provider) []door {
+	front := func(d milter.Door) *milter.Server {
+		return milter.NewServer(milter.Config{
+			Door: d, Clock: p.Clock, Log: p.Logger, ContentTimeout: c.MTA.ContentTimeout.Duration,
+			SpoolDirectory: c.MTA.SpoolDirectory, MaxSize: c.MTA.MaxSize,
+		})
+	}
+	// What we have certified is larger than what was submitted.
+	delivery := lmtpdeliver.NewServer(lmtpdeliver.Config{
+		Door: &point.DeliveryPoint{Provider: p}, Clock: p.Clock, Log: p.Logger,
+		SpoolDirectory: c.MTA.SpoolDirectory, MaxSize: 2 * c.MTA.MaxSize,
+	})
+	return []door{
+		{"delivery", c.Delivery.Listen, delivery},
+		{"incoming", c.Incoming.Listen, front(&point.Incoming{Provider: p})},
+		{"access", c.Access.Listen, front(&point.Access{Provider: p})},
+	}
+}
+
+// serve opens the doors, delivery first, and closes them in the other order.
+func serve(ctx context.Context, c *config.Config, s *services, logger *slog.Logger) error {
+	if err := checkOwnCertificate(s.provider); err != nil {
+		return &exit{exitConfig, err}
+	}
+	if err := s.reportUnfinished(ctx, s.provider.Clock(), logger); err != nil {
+		return err
+	}
+	all := doors(c, s.provider)
+	listeners := make([]net.Listener, len(all))
+	for n, d := range all {
+		var err error
+		if listeners[n], err = milter.Listen(d.listen.String(), c.MTA.SocketGroup); err != nil {
+			closeAll(listeners[:n])
+			return fmt.Errorf("%s.listen: %w", d.name, err)
+		}
+	}
+	failed := make(chan error, len(all))
+	for n, d := range all {
+		go func() { failed <- d.server.Serve(listeners[n]) }()
+		logger.Info("door open", "door", d.name, "socket", d.listen.String())
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping: messages under way are finished first", "at_most", drainTime)
+	case err = <-failed:
+	}
+	return errors.Join(err, shutdown(all))
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+func shutdown(all []door) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var err error
+	for n := len(all) - 1; n >= 0; n-- {
+		if e := all[n].server.Shutdown(ctx); e != nil && !errors.Is(e, context.DeadlineExceeded) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
