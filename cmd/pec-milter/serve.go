@@ -31,14 +31,48 @@ func (s *serveCommand) Run() error {
 		return err
 	}
 	logger := newLogger(&c.Log)
+	slog.SetDefault(logger) // libraries warn through the standard log
+	// The sockets first: whoever has them is the only daemon, and only the only
+	// daemon may touch the state.
+	sockets, err := listen(c)
+	if err != nil {
+		return err
+	}
+	defer sockets.close()
 	services, err := openServices(c, time.Now, logger)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	err = serve(ctx, c, services, logger)
+	err = serve(ctx, c, services, sockets, logger)
 	return errors.Join(err, services.close())
+}
+
+// sockets are the listeners of the doors, by their names.
+type sockets map[string]net.Listener
+
+// listen opens the sockets of all doors, or none.
+func listen(c *config.Config) (sockets, error) {
+	open := sockets{}
+	for name, socket := range map[string]config.Socket{
+		"access": c.Access.Listen, "incoming": c.Incoming.Listen, "delivery": c.Delivery.Listen,
+	} {
+		l, err := milter.Listen(socket.String(), c.MTA.SocketGroup)
+		if err != nil {
+			open.close()
+			return nil, fmt.Errorf("%s.listen: %w", name, err)
+		}
+		open[name] = l
+	}
+	return open, nil
+}
+
+// close closes all sockets; those that a server has closed already do not mind.
+func (s sockets) close() {
+	for _, l := range s {
+		l.Close()
+	}
 }
 
 func newLogger(c *config.Log) *slog.Logger {
@@ -49,10 +83,9 @@ func newLogger(c *config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
 
-// door is one socket and its server.
+// door is the server of one socket.
 type door struct {
 	name   string
-	listen config.Socket
 	server interface {
 		Serve(net.Listener) error
 		Shutdown(context.Context) error
@@ -72,14 +105,14 @@ func doors(c *config.Config, p *point.Provider) []door {
 		SpoolDirectory: c.MTA.SpoolDirectory, MaxSize: 2 * c.MTA.MaxSize,
 	})
 	return []door{
-		{"delivery", c.Delivery.Listen, delivery},
-		{"incoming", c.Incoming.Listen, front(&point.Incoming{Provider: p})},
-		{"access", c.Access.Listen, front(&point.Access{Provider: p})},
+		{"delivery", delivery},
+		{"incoming", front(&point.Incoming{Provider: p})},
+		{"access", front(&point.Access{Provider: p})},
 	}
 }
 
-// serve opens the doors, delivery first, and closes them in the other order.
-func serve(ctx context.Context, c *config.Config, s *services, logger *slog.Logger) error {
+// serve opens the doors, and closes them in the other order when ctx is done.
+func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, logger *slog.Logger) error {
 	if err := checkOwnCertificate(s.provider); err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -87,18 +120,10 @@ func serve(ctx context.Context, c *config.Config, s *services, logger *slog.Logg
 		return err
 	}
 	all := doors(c, s.provider)
-	listeners := make([]net.Listener, len(all))
-	for n, d := range all {
-		var err error
-		if listeners[n], err = milter.Listen(d.listen.String(), c.MTA.SocketGroup); err != nil {
-			closeAll(listeners[:n])
-			return fmt.Errorf("%s.listen: %w", d.name, err)
-		}
-	}
 	failed := make(chan error, len(all))
-	for n, d := range all {
-		go func() { failed <- d.server.Serve(listeners[n]) }()
-		logger.Info("door open", "door", d.name, "socket", d.listen.String())
+	for _, d := range all {
+		go func() { failed <- d.server.Serve(sockets[d.name]) }()
+		logger.Info("door open", "door", d.name, "socket", sockets[d.name].Addr())
 	}
 	var err error
 	select {
@@ -107,12 +132,6 @@ func serve(ctx context.Context, c *config.Config, s *services, logger *slog.Logg
 	case err = <-failed:
 	}
 	return errors.Join(err, shutdown(all))
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		l.Close()
-	}
 }
 
 func shutdown(all []door) error {

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pec-milter/pec-milter/internal/directory"
+	"github.com/pec-milter/pec-milter/internal/testpki"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pec-milter": main})
+}
+
+// TestScripts runs the commands as an operator would; each script is a file of
+// testdata.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata",
+		Setup: writeProvider,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"door": waitForDoor,
+		},
+	})
+}
+
+// waitForDoor waits until a unix socket takes connections.
+func waitForDoor(ts *testscript.TestScript, _ bool, args []string) {
+	for range 200 {
+		conn, err := net.Dial("unix", ts.MkAbs(args[0]))
+		if err == nil {
+			conn.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s: nobody listens", args[0])
+}
+
+// writeProvider writes what a provider needs, with a key file, into the script's
+// directory. Messages of the golden tests are there too.
+func writeProvider(env *testscript.Env) error {
+	dir := env.WorkDir
+	ca, err := testpki.NewRoot(testpki.Source{Now: time.Now(), Rand: rand.Reader}, "Test CA")
+	if err != nil {
+		return err
+	}
+	signer, err := ca.NewProvider("Alfa PEC S.p.A.", "posta-certificata@pec.alfa.example")
+	if err != nil {
+		return err
+	}
+	list, err := ca.Revoke(time.Now().Add(time.Hour))
+	if err != nil {
+		return err
+	}
+	golden, err := filepath.Abs("../../pec/testdata/golden")
+	if err != nil {
+		return err
+	}
+	env.Setenv("GOLDEN", golden)
+	return errors.Join(
+		os.Mkdir(filepath.Join(dir, "roots"), 0o755),
+		testpki.WriteCertificates(filepath.Join(dir, "roots", "ca.pem"), ca.Certificate()),
+		testpki.WriteRevocations(filepath.Join(dir, "ca.crl"), list),
+		signer.WriteFiles(filepath.Join(dir, "signer.pem"), filepath.Join(dir, "signer.key")),
+		writeDirectory(filepath.Join(dir, "providers.ldif"), signer),
+		os.WriteFile(filepath.Join(dir, "accounts"), []byte("mario@pec.alfa.example mario active refuse\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "secret"), []byte(fmt.Sprintf("%064d\n", 1)), 0o600),
+		os.WriteFile(filepath.Join(dir, "pec.toml"), []byte(configuration), 0o644),
+	)
+}
+
+func writeDirectory(path string, signer *testpki.Credential) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	err = directory.WriteLDIF(file, []*pec.Provider{{
+		Name: "Alfa PEC S.p.A.", Certificates: signer.Chain[:1], MailReceipt: "servizio@pec.alfa.example",
+		Domains: []string{"pec.alfa.example"},
+	}})
+	return errors.Join(err, file.Close())
+}
+
+const configuration = `antivirus = "none"
+[provider]
+name = "Alfa PEC S.p.A."
+domain = "pec.alfa.example"
+domains = ["pec.alfa.example"]
+address = "posta-certificata@pec.alfa.example"
+mail_receipt = "servizio@pec.alfa.example"
+secret_file = "secret"
+[access]
+listen = "unix:access.sock"
+[incoming]
+listen = "unix:incoming.sock"
+[delivery]
+listen = "unix:delivery.sock"
+mailbox = "unix:dovecot.sock"
+[inject]
+address = "127.0.0.1:10027"
+[signer]
+certificate_file = "signer.pem"
+key_file = "signer.key"
+[directory]
+ldif = "providers.ldif"
+roots = "roots"
+revocations = ["ca.crl"]
+[accounts]
+file = "accounts"
+[state]
+file = "pec.db"
+`
