@@ -38,7 +38,7 @@ func (a *Access) Recipient(_ context.Context, _ *Transaction, recipient string) 
 // front end's.)
 func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 	// Step 3: formal checks.
-	if err := a.checkForm(t); err != nil {
+	if err := a.checkForm(ctx, t); err != nil {
 		return nil, err
 	}
 	// Step 4: antivirus. None is built yet: the daemon starts only where the
@@ -56,7 +56,7 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 		return nil, err
 	}
 	if attempt == nil {
-		a.Logger.Info("repeat of a message in the queue dropped", "queue", t.QueueID, "sender", t.ReversePath)
+		a.Logger.Info("repeat of a message in the queue dropped", "queue_id", t.QueueID, "sender", t.ReversePath)
 		return &Verdict{Discard: true}, nil
 	}
 	// Steps 7 and 8: transport envelope, signature.
@@ -66,19 +66,21 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 		return nil, err
 	}
 	// Step 9: replace, outbox recipients, SENT, accept.
-	a.Logger.Info("accepted", "queue", t.QueueID, "id", attempt.Facts.Data.ID)
+	a.Logger.Info("accepted", "queue_id", t.QueueID, "id", attempt.Facts.Data.ID)
 	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt)}, nil
 }
 
 // checkForm is Access step 3: RFC 6109 section 3.1.1.
 // TODO(#3): until non-accettazione notices are issued, a refusal is a 554.
-func (a *Access) checkForm(t *Transaction) error {
+func (a *Access) checkForm(ctx context.Context, t *Transaction) error {
 	reasons, err := pec.FormalExceptions(t.Message, t.ReversePath, t.Recipients, a.Limits)
 	if err != nil {
 		return err
 	}
 	if len(reasons) > 0 {
-		a.Logger.Info("refused by the formal checks", "queue", t.QueueID, "sender", t.ReversePath, "reasons", reasons)
+		if err := a.logRefusal(ctx, AccessDoor, t, reasons); err != nil {
+			return err
+		}
 		return &Reply{554, "5.6.0", "not accepted as certified mail: " + strings.Join(reasons, "; ")}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/pec-milter/pec-milter/pec"
@@ -31,14 +32,21 @@ func (d *DeliveryPoint) Recipient(_ context.Context, _ *Transaction, recipient s
 // or another error for which the queue tries again.
 func (d *DeliveryPoint) Deliver(ctx context.Context, t *Transaction) []error {
 	results := make([]error, len(t.Recipients))
-	// Step 2, once for all recipients: digest, signature, the verdict on it.
-	m, err := d.judge(ctx, t)
+	m, err := read(t)
+	if err != nil {
+		return slices.Repeat([]error{err}, len(results))
+	}
+	for n, recipient := range t.Recipients {
+		if isOutbox(recipient) {
+			results[n] = d.outbox(ctx, t, m, recipient) // Step 1
+		}
+	}
+	judged := d.judge(ctx, t, m) // Step 2, once for all mailboxes
 	for n, recipient := range t.Recipients {
 		switch {
-		case err != nil:
-			results[n] = err
 		case isOutbox(recipient):
-			results[n] = d.outbox(ctx, t, m, recipient) // Step 1
+		case judged != nil:
+			results[n] = judged
 		default:
 			results[n] = d.mailbox(ctx, t, m, recipient) // Steps 3 to 7
 		}
@@ -91,7 +99,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	outcome := Outcome{Reply: receipt}
 	event := EventDelivered
 	if err != nil {
-		if outcome, err = d.failed(m, err); err != nil {
+		if outcome, err = d.failed(m, recipient, err); err != nil {
 			return nil, err
 		}
 		event = EventUndelivered
@@ -106,7 +114,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	if err != nil {
 		return nil, fmt.Errorf("recording the delivery: %w", err)
 	}
-	d.Logger.Info(string(event), "queue", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
+	d.Logger.Info(string(event), "queue_id", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
 	return &recorded, nil
 }
 
@@ -114,17 +122,17 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 // errore-consegna (RFC 6109 section 3.3.3). Any other failure goes back to the
 // queue; for a notice also a permanent one, for nobody may get a notice, or a
 // bounce, for a notice.
-func (d *DeliveryPoint) failed(m *message, err error) (Outcome, error) {
+func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome, error) {
 	var reply *Reply
 	if !errors.As(err, &reply) || !reply.Permanent() {
 		return Outcome{}, fmt.Errorf("mailbox store: %w", err)
 	}
 	switch {
-	case m.Kind == pec.Envelope:
+	case m.owesReceipt(recipient):
 		outcome := nonDelivery(reply, d.Identity.Name)
 		outcome.Reply = reply.Error()
 		return outcome, nil
-	case m.Kind == pec.Anomaly || m.signature == nil:
+	case m.Kind == pec.Envelope || m.Kind == pec.Anomaly: // one of its own around it
 		return Outcome{}, reply
 	}
 	d.Logger.Error("a notice cannot be delivered: the queue keeps it until it expires", "id", m.id(), "notice", m.Kind, "reply", reply.Error())

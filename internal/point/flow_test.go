@@ -282,3 +282,43 @@ func TestDeterministicNotice(t *testing.T) {
 		t.Errorf("copies of the acceptance: got %d, want 2 with the same bytes", len(copies))
 	}
 }
+
+// TestReplayToNobody: an envelope for a mailbox that it does not name, and that
+// does not exist: the MTA's own refusal, never a notice.
+func TestReplayToNobody(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(mainJob()))
+	envelope := w.alfa.queue[0].data
+	w.run()
+	nobody := "nobody@pec.beta.example"
+	w.beta.storeErr = func(string) error { return &point.Reply{Code: 550, Status: "5.1.1", Text: "unknown"} }
+	door := &point.DeliveryPoint{Provider: w.beta.provider}
+	got := door.Deliver(context.Background(), w.transaction(&mail{mario, []string{nobody}, envelope}, ""))
+	if code(got[0]) != "550" {
+		t.Errorf("reply: got %v, want 550", got[0])
+	}
+	w.run()
+	w.expectMainJob()
+}
+
+// TestRefusalIsLogged: what is refused for good leaves a row in the legal log
+// (RFC 6109 section 2.3).
+func TestRefusalIsLogged(t *testing.T) {
+	w := newWorld(t)
+	if got := code(w.alfa.submit(&mail{mario, []string{anna, luca}, message(mario, anna)})); got != "554" {
+		t.Fatalf("submission with a hidden recipient: got %q, want 554", got)
+	}
+	if got := code(w.beta.receive(&mail{luca, []string{anna}, message(luca, anna)})); got != "554" {
+		t.Fatalf("ordinary mail: got %q, want 554", got)
+	}
+	for _, n := range []*node{w.alfa, w.beta} {
+		var kinds []point.EventKind
+		for row, err := range n.log.Events(context.Background(), legallog.Filter{}) {
+			check(t, err)
+			kinds = append(kinds, row.Kind)
+		}
+		if len(kinds) != 1 || kinds[0] != point.EventRefused {
+			t.Errorf("legal log: got %v, want one refusal", kinds)
+		}
+	}
+}

@@ -105,14 +105,14 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 		return nil, err
 	}
 	if attempt == nil {
-		i.Logger.Info("repeat of an envelope in the queue dropped", "queue", t.QueueID, "id", c.Data.ID)
+		i.Logger.Info("repeat of an envelope in the queue dropped", "queue_id", t.QueueID, "id", c.Data.ID)
 		return &Verdict{Discard: true}, nil
 	}
 	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
 		attempt.release()
 		return nil, fmt.Errorf("recording the verdict: %w", err)
 	}
-	i.Logger.Info("envelope received", "queue", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name)
+	i.Logger.Info("envelope received", "queue_id", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name, "weak", c.Signature.Weak)
 	owed := []string{i.Secret.outboxAddress(pec.ServerAcceptance, attempt.ID)}
 	return &Verdict{AddRecipients: owed, Sent: i.sent(attempt)}, nil
 }
@@ -143,7 +143,7 @@ func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Clas
 	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
 		return nil, fmt.Errorf("recording the verdict: %w", err)
 	}
-	i.Logger.Info("notification received", "queue", t.QueueID, "id", c.Data.ID, "notice", c.Kind, "provider", c.Provider.Name)
+	i.Logger.Info("notification received", "queue_id", t.QueueID, "id", c.Data.ID, "notice", c.Kind, "provider", c.Provider.Name, "weak", c.Signature.Weak)
 	return &Verdict{}, nil
 }
 
@@ -153,7 +153,9 @@ func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Clas
 func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
 	ordinary := c.Provider == nil
 	if ordinary && !slices.ContainsFunc(t.Recipients, i.takesOrdinary) {
-		i.Logger.Info("ordinary mail refused", "queue", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
+		if err := i.logRefusal(ctx, IncomingDoor, t, c.Problems); err != nil {
+			return nil, err
+		}
 		return nil, replyOrdinary
 	}
 	envelope, err := i.anomaly(ctx, t, c.Problems, ordinary)
@@ -165,12 +167,23 @@ func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Clas
 	if err := i.Log.Append(ctx, event); err != nil {
 		return nil, fmt.Errorf("logging an anomaly: %w", err)
 	}
-	i.Logger.Info("anomaly", "queue", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
+	i.Logger.Info("anomaly", "queue_id", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
 	return &Verdict{Replace: envelope}, nil
 }
 
 func (p *Provider) takesOrdinary(address string) bool {
 	return p.Accounts.Policy(address) == AcceptOrdinary
+}
+
+// logRefusal records that a message was refused with a permanent reply.
+func (p *Provider) logRefusal(ctx context.Context, door Door, t *Transaction, reasons []string) error {
+	event := transactionEvent(EventRefused, door, t)
+	event.Detail = strings.Join(reasons, "; ")
+	if err := p.Log.Append(ctx, event); err != nil {
+		return fmt.Errorf("logging a refusal: %w", err)
+	}
+	p.Logger.Info("refused", "queue_id", t.QueueID, "door", door, "sender", t.ReversePath, "reasons", reasons)
+	return nil
 }
 
 // anomaly makes the anomaly envelope of a message (RFC 6109 section 3.2.2).

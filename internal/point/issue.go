@@ -83,7 +83,7 @@ func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice)
 	if err := d.Log.Append(ctx, event); err != nil {
 		return fmt.Errorf("logging notice %s: %w", n.ID, err)
 	}
-	d.Logger.Info("notice issued", "queue", queueID, "id", n.Data.ID, "notice", n.Data.Kind, "to", n.To, "notice_id", n.ID)
+	d.Logger.Info("notice issued", "queue_id", queueID, "id", n.Data.ID, "notice", n.Data.Kind, "to", n.To, "notice_id", n.ID)
 	return d.State.MarkDone(ctx, key)
 }
 

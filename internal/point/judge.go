@@ -10,11 +10,10 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// message is what the delivery door knows of a message in the queue. Its
-// Judgement is the recorded one, or that of an anomaly for what is unsigned.
+// message is what the delivery door knows of a message in the queue.
 type message struct {
 	Judgement
-	signature *pec.Signature // nil: not signed
+	signature *pec.Signature // nil: not signed, or not so that it can be read
 	data      *pec.CertificationData
 	original  *pec.Part
 	noticeID  string // Message-ID of a notification
@@ -22,75 +21,73 @@ type message struct {
 	unsigned  Key    // names an unsigned message
 }
 
-// judge is Delivery step 2: digest and signature again; the trust in it is the
-// verdict recorded for that digest.
-func (d *DeliveryPoint) judge(ctx context.Context, t *Transaction) (*message, error) {
-	root, err := pec.Structure(t.Message)
-	var signature *pec.Signature
-	if err == nil {
-		signature, err = pec.VerifySignature(t.Message, root)
-	}
-	if err != nil {
-		return d.unsigned(t, err)
-	}
-	verdict, err := d.Records.Verdict(ctx, signature.Digest, sha256.Sum256(signature.Certificate.Raw))
-	if errors.Is(err, ErrUnknown) {
-		return d.judgeAfresh(ctx, t)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking for the verdict: %w", err)
-	}
-	m := &message{Judgement: *verdict, signature: signature, noticeID: strings.Trim(pec.MessageID(t.Message.Header), "<>")}
-	if m.Kind == pec.Anomaly {
+// read reads structure, signature and certification data of a message. What is
+// not there stays nil; the error is one of reading the bytes.
+func read(t *Transaction) (*message, error) {
+	m := &message{noticeID: strings.Trim(pec.MessageID(t.Message.Header), "<>")}
+	var err error
+	m.signature, err = pec.VerifySignature(t.Message, nil)
+	switch {
+	case errors.Is(err, pec.ErrNotSigned), errors.Is(err, pec.ErrBadSignature), errors.Is(err, pec.ErrStructure):
+		m.unsigned = hashKey("unsigned", []byte(t.ReversePath), []byte(t.Message.Header.String()), t.BodyDigest[:])
 		return m, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the message: %w", err)
 	}
-	m.data, m.original, err = pec.Parts(signature)
-	if err != nil {
-		return nil, fmt.Errorf("reading a message that was judged good: %w", err)
+	m.data, m.original, err = pec.Parts(m.signature)
+	if err != nil && !errors.Is(err, pec.ErrNoCertificationData) && !errors.Is(err, pec.ErrCertificationData) {
+		return nil, fmt.Errorf("reading the certification data: %w", err)
 	}
 	return m, nil
 }
 
-// unsigned is what the MTA itself wrote, or what came by a way that has no
-// filter: it is delivered in an anomaly envelope.
-func (d *DeliveryPoint) unsigned(t *Transaction, err error) (*message, error) {
-	if !errors.Is(err, pec.ErrNotSigned) && !errors.Is(err, pec.ErrBadSignature) && !errors.Is(err, pec.ErrStructure) {
-		return nil, fmt.Errorf("reading the message: %w", err)
+// judge is Delivery step 2: the digest and signature just read; the trust in
+// them is the verdict recorded for that digest. What the MTA itself wrote, or
+// what came by a way that has no filter, is no PEC message: it is delivered in
+// an anomaly envelope.
+func (d *DeliveryPoint) judge(ctx context.Context, t *Transaction, m *message) error {
+	if m.signature == nil {
+		m.Kind, m.problem = pec.Anomaly, "il messaggio non e' firmato digitalmente"
+		return nil
 	}
-	return &message{
-		Judgement: Judgement{Kind: pec.Anomaly},
-		problem:   "il messaggio non e' firmato digitalmente",
-		unsigned:  hashKey("unsigned", []byte(t.ReversePath), []byte(t.Message.Header.String()), t.BodyDigest[:]),
-	}, nil
+	verdict, err := d.Records.Verdict(ctx, m.signature.Digest, sha256.Sum256(m.signature.Certificate.Raw))
+	if errors.Is(err, ErrUnknown) {
+		return d.judgeAfresh(ctx, t, m)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the verdict: %w", err)
+	}
+	m.Judgement = *verdict
+	if m.data == nil && m.Kind != pec.Anomaly {
+		return errors.New("a message that was judged good has no certification data")
+	}
+	return nil
 }
 
 // judgeAfresh judges a signed message that has no verdict by the rules of the
 // incoming door: the database was restored, or the message came by a way that
 // has no filter.
-func (d *DeliveryPoint) judgeAfresh(ctx context.Context, t *Transaction) (*message, error) {
-	d.Logger.Error("no verdict recorded for a signed message: judging it afresh", "queue", t.QueueID,
-		"message_id", pec.MessageID(t.Message.Header))
+func (d *DeliveryPoint) judgeAfresh(ctx context.Context, t *Transaction, m *message) error {
 	mailboxes := *t
 	mailboxes.Recipients = d.ours(t.Recipients)
+	if len(mailboxes.Recipients) == 0 {
+		return nil
+	}
+	d.Logger.Error("no verdict recorded for a signed message: judging it afresh", "queue_id", t.QueueID,
+		"message_id", pec.MessageID(t.Message.Header))
 	c, err := d.classify(&mailboxes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !c.Correct() {
-		m, err := d.unsigned(t, pec.ErrNotSigned)
-		if err == nil {
-			m.problem = strings.Join(c.Problems, "; ")
-		}
-		return m, err
+		m.Kind, m.problem = pec.Anomaly, strings.Join(c.Problems, "; ")
+		return nil
 	}
-	verdict := judged(c, t.Time)
-	if err := d.Records.PutVerdict(ctx, verdict); err != nil {
-		return nil, fmt.Errorf("recording the verdict: %w", err)
+	m.Judgement = judged(c, t.Time)
+	if err := d.Records.PutVerdict(ctx, m.Judgement); err != nil {
+		return fmt.Errorf("recording the verdict: %w", err)
 	}
-	return &message{
-		Judgement: verdict, signature: c.Signature, data: c.Data, original: c.Original,
-		noticeID: strings.Trim(pec.MessageID(t.Message.Header), "<>"),
-	}, nil
+	return nil
 }
 
 // key names one thing to be done once for one recipient of the message: by
@@ -101,7 +98,8 @@ func (m *message) key(event, recipient string) Key {
 	if m.signature == nil {
 		return hashKey(event, m.unsigned[:], address)
 	}
-	return hashKey(event, m.Certificate[:], []byte(m.id()), m.Digest[:], address)
+	certificate := sha256.Sum256(m.signature.Certificate.Raw)
+	return hashKey(event, certificate[:], []byte(m.id()), m.signature.Digest[:], address)
 }
 
 // id is the PEC msgid; empty where there is none.

@@ -9,7 +9,8 @@ import (
 )
 
 // outbox is Delivery step 1: an outbox recipient shows that its message is in
-// the MTA's queue. That is recorded first; then the notice is issued. Any doubt
+// the MTA's queue. That is recorded first; then the notice is issued. The trust
+// is in the HMAC and in the recorded intent: no verdict is needed. Any doubt
 // goes back to the queue.
 func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, recipient string) error {
 	kind, id, err := d.Secret.parseOutbox(recipient)
@@ -18,13 +19,13 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 	}
 	intent, err := d.Records.Intent(ctx, id)
 	if errors.Is(err, ErrUnknown) {
-		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue", t.QueueID, "recipient", recipient)
+		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue_id", t.QueueID, "recipient", recipient)
 	}
 	if err != nil {
 		return fmt.Errorf("transaction of %s: %w", recipient, err)
 	}
-	if m.Kind != pec.Envelope || m.id() != intent.Facts.Data.ID {
-		d.Logger.Error("outbox recipient on another message", "queue", t.QueueID, "recipient", recipient, "id", m.id())
+	if m.data == nil || m.data.Kind != pec.Envelope || m.id() != intent.Facts.Data.ID {
+		d.Logger.Error("outbox recipient on another message", "queue_id", t.QueueID, "recipient", recipient, "id", m.id())
 		return fmt.Errorf("outbox recipient %s belongs to message %s", recipient, intent.Facts.Data.ID)
 	}
 	taken, err := d.commit(ctx, m, kind, intent)
