@@ -3,6 +3,7 @@ package pec
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -42,7 +43,23 @@ func FormalExceptions(m Message, reversePath string, recipients []string, limits
 	reasons = append(reasons, recipientExceptions(m.Header, recipients)...)
 	reasons = append(reasons, sizeExceptions(m.Size(), len(recipients), limits)...)
 	body, err := bodyExceptions(m.Body)
-	return append(reasons, body...), err
+	if err != nil {
+		return nil, err
+	}
+	structure, err := structureExceptions(m)
+	return slices.Concat(reasons, body, structure), err
+}
+
+// structureExceptions: what nobody can walk, nobody can scan.
+func structureExceptions(m Message) ([]string, error) {
+	_, err := Structure(m)
+	switch {
+	case errors.Is(err, ErrTooDeep), errors.Is(err, ErrTooManyParts):
+		return []string{"la struttura del messaggio ha troppe parti o troppi livelli"}, nil
+	case err != nil && !errors.Is(err, ErrStructure):
+		return nil, err
+	}
+	return nil, nil
 }
 
 // headerSyntax: what no RFC 5322 header has, or what some MTA would change.

@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -45,6 +46,9 @@ func TestFormalExceptions(t *testing.T) {
 		{"FM-36 very long line", good, strings.Repeat("x", 1_000_000), []string{anna}, Limits{}, "riga oltre"},
 		{"FM-36 longest line", good, strings.Repeat("x", 998) + "\r\n", []string{anna}, Limits{}, ""},
 		{"FM-41 recipient's domain in another case", good, "", []string{"anna@PEC.BETA.example"}, Limits{}, ""},
+		{"RS-01 multiparts too deep", good + "Content-Type: multipart/mixed; boundary=b0.\r\n", nested(40), []string{anna}, Limits{}, "troppi livelli"},
+		{"RS-02 too many parts", good + "Content-Type: multipart/mixed; boundary=b\r\n", strings.Repeat("--b\r\n\r\n", 10_001) + "--b--\r\n", []string{anna}, Limits{}, "troppe parti"},
+		{"a multipart that is not closed", good + "Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n\r\nx\r\n", []string{anna}, Limits{}, ""},
 		{"FM-42 empty body", good, "", []string{anna}, Limits{}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,6 +63,15 @@ func TestFormalExceptions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nested is the body of a multipart with boundary b0, with that many more in it.
+func nested(depth int) string {
+	var b strings.Builder
+	for n := range depth {
+		fmt.Fprintf(&b, "--b%d.\r\nContent-Type: multipart/mixed; boundary=b%d.\r\n\r\n", n, n+1)
+	}
+	return b.String()
 }
 
 // fieldsOf splits a header as a milter shows it: also what is no valid field.
