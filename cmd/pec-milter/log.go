@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/pec-milter/pec-milter/internal/legallog"
 )
@@ -25,6 +26,9 @@ func (x *exportCommand) Run(o out) error {
 	c, err := loadConfig(x.Config)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(c.State.File); err != nil {
+		return &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
 	}
 	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
 	if err != nil {

@@ -80,7 +80,7 @@ func report(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if err != errBad {
+	if !errors.Is(err, errBad) {
 		fmt.Fprintln(stderr, "pec-milter:", err)
 	}
 	if e := (*exit)(nil); errors.As(err, &e) {

@@ -104,7 +104,7 @@ func (s *services) openDirectory(c *config.Config, logger *slog.Logger) error {
 }
 
 func (s *services) openAccounts(c *config.Config, logger *slog.Logger) error {
-	file, err := account.Open(c.Accounts.File, []string{c.Provider.Address}, logger)
+	file, err := account.Open(c.Accounts.File, []string{c.Provider.Address, c.Provider.MailReceipt}, logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -201,7 +201,7 @@ func (s *services) reportUnfinished(ctx context.Context, now time.Time, logger *
 			continue
 		}
 		logger.Error("sent, but never seen in the queue: look for its queue id in the MTA's log; if the message went out, its notice is owed",
-			"queue", i.Facts.QueueID, "id", i.Facts.Data.ID, "sender", i.Facts.Data.Sender, "sent", i.SentAt)
+			"queue_id", i.Facts.QueueID, "id", i.Facts.Data.ID, "sender", i.Facts.Data.Sender, "sent", i.SentAt)
 	}
 	if waiting > 0 {
 		logger.Info("messages that the queue may still have", "count", waiting)
@@ -219,6 +219,10 @@ func checkOwnCertificate(p *point.Provider) error {
 	trust, err := p.Trust.Current()
 	if err != nil {
 		return err
+	}
+	if !pec.ContainsAddress(chain[0].EmailAddresses, p.Identity.Address) {
+		return fmt.Errorf("provider.address: the signing certificate is for %v, not for %s: peers would take our messages for anomalies",
+			chain[0].EmailAddresses, p.Identity.Address)
 	}
 	provider := pec.FindProvider(trust.Directory, chain[0])
 	if provider == nil {
