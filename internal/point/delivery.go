@@ -95,7 +95,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 		return nil, fmt.Errorf("logging the delivery: %w", err)
 	}
 	// Step 4.
-	receipt, err := d.Store.Store(ctx, t.ReversePath, recipient, &stamped{d.Secret.trace(key), content})
+	receipt, err := d.storeInTurn(ctx, t.ReversePath, recipient, &stamped{d.Secret.trace(key), content})
 	outcome := Outcome{Reply: receipt}
 	event := EventDelivered
 	if err != nil {
@@ -116,6 +116,19 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	}
 	d.Logger.Info(string(event), "queue_id", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
 	return &recorded, nil
+}
+
+// storeInTurn stores one message at a time into a mailbox.
+//
+// QUIRK: when three deliveries into one mailbox overlap, Dovecot 2.3 may forget
+// what it knows of duplicates: each writes that file anew.
+func (d *DeliveryPoint) storeInTurn(ctx context.Context, reversePath, recipient string, message io.WriterTo) (string, error) {
+	done, err := d.mailboxes.take(ctx, strings.ToLower(recipient))
+	if err != nil {
+		return "", fmt.Errorf("waiting for other deliveries into the mailbox: %w", err)
+	}
+	defer done()
+	return d.Store.Store(ctx, reversePath, recipient, message)
 }
 
 // failed turns the store's refusal into the outcome of a certified envelope:

@@ -27,6 +27,8 @@ type Provider struct {
 	State    State
 	Log      Log
 	Records  Records
+
+	mailboxes turns // deliveries into one mailbox, one at a time
 }
 
 // Clock tells the time. cmd makes the one that all doors read.
