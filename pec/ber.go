@@ -49,10 +49,10 @@ func (d *derWriter) element(in []byte, depth int) (rest []byte, err error) {
 	length, indefinite, rest, err := readLength(in[1:])
 	d.out = append(d.out, tag)
 	switch {
-	case err != nil:
-		return nil, err
 	case tag&0x1f == 0x1f:
 		return nil, errors.New("tag number over 30, which CMS does not have")
+	case err != nil:
+		return nil, err
 	case indefinite && !constructed:
 		return nil, errors.New("primitive element of indefinite length")
 	case indefinite:

@@ -27,6 +27,22 @@ func customList(t testing.TB, by *testpki.Authority, change func(*x509.Revocatio
 	return list(t, der, err)
 }
 
+// renamed is an authority with the key of the issuing one, and another name.
+func renamed(t testing.TB) *testpki.Authority {
+	t.Helper()
+	s := testSigners()
+	c, err := s.root.CertifyProvider("Renamed", "", s.issuing.Key.Public(), func(c *x509.Certificate) {
+		subject := c.Subject
+		asIssuing(c)
+		c.RawSubject, c.Subject = nil, subject
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Key = s.issuing.Key
+	return &testpki.Authority{Credential: *c}
+}
+
 // extension adds an extension that says which certificates the list is about.
 func extension(critical bool, oid asn1.ObjectIdentifier, value []byte) func(*x509.RevocationList) {
 	return func(l *x509.RevocationList) {
@@ -85,6 +101,7 @@ func TestRevocation(t *testing.T) {
 		{"from half a minute ahead", []*x509.RevocationList{customList(t, s.issuing, times(30*time.Second, hour))}, nil},
 		{"from an hour ahead", []*x509.RevocationList{customList(t, s.issuing, times(hour, 2*hour))}, pec.ErrRevocationUnknown},
 		{"SG-21 wrong issuer", []*x509.RevocationList{customList(t, impostor, as)}, pec.ErrRevocationUnknown},
+		{"SG-21 wrong issuer with the same key", []*x509.RevocationList{customList(t, renamed(t), as)}, pec.ErrRevocationUnknown},
 		{"SG-21 bad signature", []*x509.RevocationList{customList(t, named, as)}, pec.ErrRevocationUnknown},
 		{"SG-21 bad signature beside a good one", []*x509.RevocationList{customList(t, named, times(-time.Minute, hour)), customList(t, s.issuing, as, alfa)}, pec.ErrRevoked},
 		{"SG-21 delta", []*x509.RevocationList{customList(t, s.issuing, extension(true, asn1.ObjectIdentifier{2, 5, 29, 27}, []byte{2, 1, 1}))}, pec.ErrRevocationUnknown},
@@ -96,6 +113,7 @@ func TestRevocation(t *testing.T) {
 		{"indirect", []*x509.RevocationList{customList(t, s.issuing, scope(flag(4)))}, pec.ErrRevocationUnknown},
 		{"only attribute certificates", []*x509.RevocationList{customList(t, s.issuing, scope(flag(5)))}, pec.ErrRevocationUnknown},
 		{"of another distribution point", []*x509.RevocationList{customList(t, s.issuing, scope(point("http://crl.example/2")))}, pec.ErrRevocationUnknown},
+		{"of a distribution point with a relative name", []*x509.RevocationList{customList(t, s.issuing, scope([]byte{0xa0, 2, 0xa1, 0}))}, pec.ErrRevocationUnknown},
 		{"scope that cannot be read", []*x509.RevocationList{customList(t, s.issuing, extension(true, asn1.ObjectIdentifier{2, 5, 29, 28}, []byte{5, 0}))}, pec.ErrRevocationUnknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -114,6 +132,8 @@ func TestRevocationPoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hostName := point("http://crl.example/1")
+	hostName[4] = 0x82 // dNSName
 	own, other := scope(point("http://crl.example/1"), flag(1)), scope(point("http://crl.example/2"), flag(1))
 	for _, test := range []struct {
 		name string
@@ -123,6 +143,7 @@ func TestRevocationPoints(t *testing.T) {
 		{"own list", customList(t, s.issuing, own), nil},
 		{"own list, revoked", customList(t, s.issuing, own, c.Certificate()), pec.ErrRevoked},
 		{"other list", customList(t, s.issuing, other), pec.ErrRevocationUnknown},
+		{"name of another kind", customList(t, s.issuing, scope(hostName)), pec.ErrRevocationUnknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			trust := goodTrust(t)
@@ -160,6 +181,44 @@ func TestRevokedAuthority(t *testing.T) {
 			checkProvider(t, trust, sig, time.Now(), test.want)
 			trust.Revocations = trust.Revocations[:1]
 			checkProvider(t, trust, sig, time.Now(), pec.ErrRevocationUnknown)
+		})
+	}
+}
+
+// TestCrossCertified: the issuing authority has certificates of two roots. What
+// is not known of one chain may be good.
+func TestCrossCertified(t *testing.T) {
+	s := testSigners()
+	root := newRoot(t)
+	without := func(usage x509.KeyUsage) *x509.Certificate {
+		c, err := root.CertifyProvider("", "", s.issuing.Key.Public(), asIssuing, func(c *x509.Certificate) { c.KeyUsage &^= usage })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Certificate()
+	}
+	alfa, first := s.alfa.Certificate(), s.issuing.Certificate()
+	for _, test := range []struct {
+		name   string
+		second *x509.Certificate
+		lists  []*x509.RevocationList
+		want   error
+	}{
+		{"first revoked, of the second nothing known", without(0),
+			[]*x509.RevocationList{customList(t, s.root, as, first), customList(t, s.issuing, as)}, pec.ErrRevocationUnknown},
+		{"first revoked, second good", without(0),
+			[]*x509.RevocationList{customList(t, s.root, as, first), customList(t, root, as), customList(t, s.issuing, as)}, nil},
+		{"signer revoked, second may not sign lists", without(x509.KeyUsageCRLSign),
+			[]*x509.RevocationList{customList(t, s.root, as), customList(t, root, as), customList(t, s.issuing, as, alfa)}, pec.ErrRevoked},
+		{"list of users' certificates for an authority", without(0),
+			[]*x509.RevocationList{customList(t, s.root, scope(flag(1))), customList(t, s.issuing, as)}, pec.ErrRevocationUnknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			trust, sig := goodTrust(t), signature(s.alfa)
+			trust.Roots = pool(s.root, root)
+			sig.Certificates = []*x509.Certificate{first, test.second}
+			trust.Revocations = test.lists
+			checkProvider(t, trust, sig, time.Now(), test.want)
 		})
 	}
 }

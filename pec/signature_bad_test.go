@@ -9,12 +9,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"math/big"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/pec-milter/pec-milter/internal/testpki"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
@@ -42,7 +40,10 @@ func TestSignatureForm(t *testing.T) {
 		{"SG-11 two signers", []string{"-signer", chain, "-inkey", key}, "more than one signer"},
 		{"SG-13 no certificate", []string{"-nocerts"}, "no certificate inside"},
 		{"SG-13 no certificate, subject key identifier", []string{"-nocerts", "-keyid"}, "no certificate inside"},
-		{"SG-13 only another certificate", []string{"-nocerts", "-certfile", certificateFile(t, s.issuing)}, "certificate is not inside"},
+		{"SG-13 only another certificate", []string{"-nocerts", "-certfile", certificateFile(t, s.issuing.Certificate())}, "certificate is not inside"},
+		{"SG-13 only another certificate of the issuer", []string{"-nocerts", "-certfile", certificateFile(t, s.beta.Certificate())}, "certificate is not inside"},
+		{"SG-13 only another certificate, subject key identifier", []string{"-keyid", "-nocerts", "-certfile", certificateFile(t, s.beta.Certificate())}, "certificate is not inside"},
+		{"SG-13 only another issuer's, same serial number", []string{"-nocerts", "-certfile", certificateFile(t, foreignTwin(t))}, "certificate is not inside"},
 		{"SG-15 two certificates for one signer", []string{"-certfile", twin(t, s.beta.Certificate().PublicKey)}, "two certificates claim"},
 		{"SG-15 certificate exchanged", []string{"-nocerts", "-certfile", twin(t, s.beta.Certificate().PublicKey)}, "verification error"},
 		{"SG-23 17 certificates", []string{"-certfile", manyCertificates(t, 17)}, "too many certificates"},
@@ -75,11 +76,19 @@ func twin(t *testing.T, key any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "twin.pem")
-	if err := testpki.WriteCertificates(path, twin.Certificate()); err != nil {
+	return certificateFile(t, twin.Certificate())
+}
+
+// foreignTwin has alfa's serial number and key, of another issuer.
+func foreignTwin(t *testing.T) *x509.Certificate {
+	t.Helper()
+	alfa := testSigners().alfa.Certificate()
+	c, err := testSigners().root.CertifyProvider("Alfa", serviceAddress, alfa.PublicKey,
+		func(c *x509.Certificate) { c.SerialNumber = alfa.SerialNumber })
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return c.Certificate()
 }
 
 // rsaPublic is a public key that nobody has the private one of.
@@ -98,11 +107,7 @@ func manyCertificates(t *testing.T, n int) string {
 		}
 		all = append(all, c.Certificate())
 	}
-	path := filepath.Join(t.TempDir(), "many.pem")
-	if err := testpki.WriteCertificates(path, all...); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return certificateFile(t, all...)
 }
 
 // TestSignatureMessage: a good signature in the wrong kind of message.
@@ -132,6 +137,7 @@ func TestSignatureMessage(t *testing.T) {
 		{"third part", strings.Replace(good, "--outer--", "--outer\r\n\r\nx\r\n--outer--", 1), pec.ErrBadSignature, "3 parts"},
 		{"signature is missing", strings.Replace(good, "--outer\r\nContent-Type: application", "--outer--\r\nContent-Type: application", 1), pec.ErrStructure, ""},
 		{"truncated", strings.TrimSuffix(good, "--outer--\r\n"), pec.ErrStructure, "not closed"},
+		{"not signed-data", signedMessage(signedContent, bytes.Replace(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"), 1)), pec.ErrBadSignature, "not signed-data"},
 		{"empty signature", strings.Replace(good, signature, "", 1), pec.ErrBadSignature, "longer than what holds it"},
 		{"signature is no base64", strings.Replace(good, signature, "M\r\n", 1), pec.ErrBadSignature, "does not decode"},
 		{"signature is no ASN.1", strings.Replace(good, signature, "QUJD\r\n", 1), pec.ErrBadSignature, "reading ASN.1"},

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"errors"
@@ -221,7 +222,7 @@ func TestVerifySMIME(t *testing.T) {
 	}{
 		{"SG-32 LF", nil},
 		{"CRLF", []string{"-crlfeol"}},
-		{"other certificates inside", []string{"-certfile", certificateFile(t, testSigners().issuing)}},
+		{"other certificates inside", []string{"-certfile", certificateFile(t, testSigners().issuing.Certificate())}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			args := append([]string{"-outform", "SMIME"}, test.args...)
@@ -237,10 +238,10 @@ func TestVerifySMIME(t *testing.T) {
 	}
 }
 
-func certificateFile(t *testing.T, a *testpki.Authority) string {
+func certificateFile(t *testing.T, all ...*x509.Certificate) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "certificate.pem")
-	if err := testpki.WriteCertificates(path, a.Certificate()); err != nil {
+	path := filepath.Join(t.TempDir(), "certificates.pem")
+	if err := testpki.WriteCertificates(path, all...); err != nil {
 		t.Fatal(err)
 	}
 	return path

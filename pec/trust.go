@@ -146,7 +146,7 @@ func (t *Trust) intermediates(inside []*x509.Certificate) *x509.CertPool {
 		pool = t.Intermediates.Clone()
 	}
 	for _, c := range inside {
-		if c.IsCA && checkKey(c.PublicKey) == nil {
+		if checkKey(c.PublicKey) == nil {
 			pool.AddCert(c)
 		}
 	}

@@ -109,7 +109,6 @@ func TestProvider(t *testing.T) {
 		{"SG-17 more than a minute too early", nil, from.Add(-61 * time.Second), pec.ErrExpired},
 		{"no time at all", nil, time.Time{}, pec.ErrExpired},
 		{"other root", func(tr *pec.Trust, _ *pec.Signature) { tr.Roots = pool(newRoot(t)) }, now, pec.ErrChain},
-		{"no roots", func(tr *pec.Trust, _ *pec.Signature) { tr.Roots = nil }, now, pec.ErrChain},
 		{"no intermediate", func(tr *pec.Trust, sig *pec.Signature) { tr.Intermediates, sig.Certificates = nil, nil }, now, pec.ErrChain},
 		{"SG-20 no list", func(tr *pec.Trust, _ *pec.Signature) { tr.Revocations = nil }, now, pec.ErrRevocationUnknown},
 	} {
@@ -132,6 +131,24 @@ func checkProvider(t *testing.T, trust *pec.Trust, sig *pec.Signature, at time.T
 	}
 	if want != nil && (p != nil || !errors.Is(err, want)) {
 		t.Errorf("got %v, %v, want %v", p, err, want)
+	}
+}
+
+// TestTrustStaysAsItIs: what one message carries is not believed of the next.
+func TestTrustStaysAsItIs(t *testing.T) {
+	trust, sig := goodTrust(t), signature(testSigners().alfa)
+	trust.Intermediates = x509.NewCertPool()
+	checkProvider(t, trust, sig, time.Now(), nil)
+	sig.Certificates = nil
+	checkProvider(t, trust, sig, time.Now(), pec.ErrChain)
+}
+
+// TestNoRoots: the roots of the machine are not asked.
+func TestNoRoots(t *testing.T) {
+	trust := goodTrust(t)
+	trust.Roots = nil
+	if _, err := trust.Provider(signature(testSigners().alfa), time.Now()); !errors.Is(err, pec.ErrChain) || !strings.Contains(err.Error(), "no roots") {
+		t.Errorf("got %v, want ErrChain: no roots", err)
 	}
 }
 
