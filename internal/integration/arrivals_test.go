@@ -1,0 +1,169 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// patience is how long a story waits for what must come.
+const patience = 90 * time.Second
+
+func (s *stage) await(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	about := ""
+	if len(args) > 3 {
+		about = args[3]
+	}
+	return s.awaitMessages(args[0], pec.Kind(args[1]), n, about)
+}
+
+func (s *stage) reach(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	_, err = s.awaitWhole(args[0], n, func(h pec.Header) bool { return kindOf(h) == pec.Kind(args[1]) })
+	return err
+}
+
+// awaitMessages waits until a mailbox has n messages of a kind, no two by the
+// same provider about the same submission. When all queues are empty, there must
+// be no more.
+func (s *stage) awaitMessages(address string, kind pec.Kind, n int, about string) error {
+	box, err := s.world.SiteOf(address).OpenMailbox(address)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	counts := make(map[string]int)
+	look := func() error {
+		messages, err := box.New(false)
+		for _, m := range messages {
+			if kindOf(m.Header) == kind && strings.Contains(referenceOf(m.Header), about) {
+				counts[referenceOf(m.Header)+" by "+m.Header.Get("From")]++
+			}
+		}
+		if err == nil && len(counts) < n {
+			err = fmt.Errorf("%d of %d, about %v", len(counts), n, slices.Sorted(maps.Keys(counts)))
+		}
+		return err
+	}
+	if err := waitFor(fmt.Sprintf("%s in the mailbox of %s", kind, address), patience, look); err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if err := look(); err != nil {
+		return err
+	}
+	return onceEach(counts, n, fmt.Sprintf("%s in the mailbox of %s", kind, address))
+}
+
+// settle waits until no queue has anything left to deliver: a message on its way
+// from one site to another is seen at the second look. Now and then it flushes:
+// what Postfix has put off for a minute would outlast our patience.
+func (s *stage) settle() error {
+	looks, waits := 0, 0
+	return waitFor("empty queues", patience, func() error {
+		for _, site := range s.world.sites() {
+			waiting, err := site.Queue()
+			if err == nil && waiting != "" {
+				err = fmt.Errorf("queue of %s: %s", site.Name, waiting)
+				if waits++; waits%100 == 0 {
+					err = errors.Join(err, site.Flush())
+				}
+			}
+			if err != nil {
+				looks = 0
+				return err
+			}
+		}
+		if looks++; looks < 2 {
+			return errors.New("look again")
+		}
+		return nil
+	})
+}
+
+func onceEach(counts map[string]int, n int, what string) error {
+	if len(counts) != n {
+		return fmt.Errorf("%s: %d different ones, want %d: about %v", what, len(counts), n, slices.Sorted(maps.Keys(counts)))
+	}
+	for about, times := range counts {
+		if times != 1 {
+			return fmt.Errorf("%s: %d times about %s, want once", what, times, about)
+		}
+	}
+	return nil
+}
+
+// kindOf is the kind of a message by its header alone; "ordinary" if it is none.
+func kindOf(h pec.Header) pec.Kind {
+	for _, name := range []string{pec.HeaderReceipt, pec.HeaderTransport} {
+		if value := h.Get(name); value != "" {
+			return pec.Kind(value)
+		}
+	}
+	return "ordinary"
+}
+
+// referenceOf is the Message-ID of the submission that a message is about.
+func referenceOf(h pec.Header) string {
+	if reference := h.Get(pec.HeaderReference); reference != "" {
+		return reference
+	}
+	return h.Get("Message-ID")
+}
+
+func (s *stage) show(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	kind := pec.Kind(args[1])
+	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool { return kindOf(h) == kind })
+	if err != nil {
+		return err
+	}
+	c, err := CutCertified(messages[0].Raw)
+	if err != nil {
+		return err
+	}
+	out.Write(c.Daticert)
+	return nil
+}
+
+// awaitWhole waits for n messages of a mailbox that are wanted, and reads them.
+func (s *stage) awaitWhole(address string, n int, wanted func(pec.Header) bool) ([]Received, error) {
+	box, err := s.world.SiteOf(address).OpenMailbox(address)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	var all []Received
+	err = waitFor(fmt.Sprintf("%d messages for %s", n, address), patience, func() error {
+		messages, err := box.New(true)
+		for _, m := range messages {
+			if wanted(m.Header) {
+				all = append(all, m)
+			}
+		}
+		if err == nil && len(all) < n {
+			err = fmt.Errorf("%d so far", len(all))
+		}
+		return err
+	})
+	return all, err
+}

@@ -1,0 +1,276 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// command is a command of the stories. Its output is what "stdout" looks at; an
+// error fails the story, unless the command has a "!".
+type command struct {
+	usage string // its arguments; those in brackets may be left out
+	run   func(out *bytes.Buffer, ts *testscript.TestScript, args []string) error
+}
+
+// stories gives the commands of the stories, beside those of testscript.
+func (s *stage) stories() map[string]command {
+	return map[string]command{
+		// Mailboxes.
+		"users": {"ADDRESS", s.users}, // any number of them
+		"quota": {"ADDRESS BYTES", s.quota},
+		"sieve": {"ADDRESS FILE", s.sieve}, // the user's own script
+
+		// Messages. TO may be several, with commas. FILE is a file of the story, with LF
+		// line ends.
+		"submit":    {"FILE FROM TO", s.submit},          // STARTTLS, authenticated as FROM
+		"submit-as": {"USER FILE FROM TO", s.submitAs},   // USER may be "nobody"
+		"send":      {"PROVIDER FILE FROM TO", s.send},   // to port 25, as another server does
+		"inject":    {"PROVIDER FILE FROM TO", s.inject}, // to the port without milter
+		"originals": {"FROM DOMAIN", s.originals},        // submits all nasty messages, compares
+		"large":     {"MEGABYTES FROM TO", s.large},
+
+		// What arrives. await: N messages of a kind, no two by the same provider about
+		// the same submission, and no more when all queues are empty; ABOUT is part of
+		// the submissions' Message-IDs. reach: at least N. show: prints daticert.xml of
+		// the first.
+		"await": {"ADDRESS KIND N [ABOUT]", s.await},
+		"reach": {"ADDRESS KIND N", s.reach},
+		"show":  {"ADDRESS KIND", s.show},
+
+		// Servers. ACT is start, stop or, for the daemon, kill.
+		"daemon": {"ACT PROVIDER", s.daemon}, // pec-milter
+		"store":  {"ACT PROVIDER", s.store},  // Dovecot
+		"flush":  {"PROVIDER", s.flush},      // Postfix tries what is in its queue
+
+		// A command of pec-milter: CONFIG stands for the provider's configuration,
+		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
+		"pec-milter":  {"PROVIDER ARGUMENT", s.pecMilter}, // any number of them
+		"variant":     {"PROVIDER NAME OLD NEW", s.variant},
+		"peak-memory": {"PROVIDER MEGABYTES", s.peakMemory}, // it never had more resident
+
+		// N submissions, and a SIGKILL for each: as soon as the client has its 250; when
+		// the mailbox store has said 250, before pec-milter hears it; likewise when the
+		// queue has a notice.
+		"crash-after-access": {"N FROM TO", s.crashAfterAccess},
+		"crash-after-store":  {"N FROM TO", s.crashAfterStore},
+		"crash-after-inject": {"N FROM TO", s.crashAfterInject},
+	}
+}
+
+// commands are the stories' commands in the form that testscript wants.
+func (s *stage) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	commands := make(map[string]func(*testscript.TestScript, bool, []string))
+	for name, c := range s.stories() {
+		needed, _, _ := strings.Cut(c.usage, " [")
+		commands[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			if len(args) < len(strings.Fields(needed)) {
+				ts.Fatalf("usage: %s %s", name, c.usage)
+			}
+			var out bytes.Buffer
+			err := c.run(&out, ts, args)
+			_, _ = ts.Stdout().Write(out.Bytes())
+			switch {
+			case neg && err == nil:
+				ts.Fatalf("%s succeeded", name)
+			case neg:
+				_, _ = fmt.Fprintln(ts.Stderr(), err)
+			default:
+				ts.Check(err)
+			}
+		}
+	}
+	return commands
+}
+
+func (s *stage) provider(name string) (*Provider, error) {
+	if p := s.world.Provider(name); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("no provider %q", name)
+}
+
+// providerOf is the provider of an address.
+func (s *stage) providerOf(address string) (*Provider, error) {
+	name, _, _ := strings.Cut(pec.Domain(address), ".")
+	return s.provider(name)
+}
+
+func (s *stage) users(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	for _, address := range args {
+		adder := interface{ AddUsers(...string) error }(s.world.Ordinary)
+		if p, err := s.providerOf(address); err == nil {
+			adder = p
+		}
+		if err := adder.AddUsers(Local(address)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readMail reads the arguments FILE FROM TO.
+func readMail(ts *testscript.TestScript, user string, args []string) Mail {
+	message := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
+	return Mail{User: user, From: args[1], To: strings.Split(args[2], ","), Message: strings.NewReader(message)}
+}
+
+func (s *stage) submit(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	return s.submitAs(out, ts, append([]string{args[1]}, args...))
+}
+
+func (s *stage) submitAs(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	user := args[0]
+	if user == "nobody" {
+		user = ""
+	}
+	m := readMail(ts, user, args[1:])
+	p, err := s.providerOf(m.From)
+	if err != nil {
+		return err
+	}
+	return p.Submit(m)
+}
+
+func (s *stage) send(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.Send(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) inject(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.SendInject(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) flush(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.Flush()
+}
+
+func (s *stage) daemon(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[1])
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "start":
+		return p.StartDaemon()
+	case "stop":
+		return p.StopDaemon()
+	case "kill":
+		return p.KillDaemon()
+	}
+	return fmt.Errorf("no act %q", args[0])
+}
+
+func (s *stage) store(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[1])
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "start":
+		return p.StartStore()
+	case "stop":
+		return p.StopStore()
+	}
+	return fmt.Errorf("no act %q", args[0])
+}
+
+func (s *stage) quota(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.providerOf(args[0])
+	if err != nil {
+		return err
+	}
+	bytes, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	return p.SetQuota(args[0], bytes)
+}
+
+func (s *stage) sieve(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.providerOf(args[0])
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(p.home(Local(args[0])), ".dovecot.sieve")
+	if err := os.WriteFile(path, []byte(ts.ReadFile(args[1])), 0o644); err != nil {
+		return err
+	}
+	return giveTo("mail", path)
+}
+
+func (s *stage) variant(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(p.ConfigFile())
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(text), args[2]) {
+		return fmt.Errorf("%s does not contain %q", p.ConfigFile(), args[2])
+	}
+	return os.WriteFile(p.daemonFile(args[1]), []byte(strings.ReplaceAll(string(text), args[2], args[3])), 0o644)
+}
+
+func (s *stage) pecMilter(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	arguments := slices.Clone(args[1:])
+	for i := range arguments {
+		if arguments[i] == "CONFIG" {
+			arguments[i] = p.ConfigFile()
+		}
+		if name, found := strings.CutPrefix(arguments[i], "CONFIG/"); found {
+			arguments[i] = p.daemonFile(name)
+		}
+	}
+	printed, err := p.Command(arguments...)
+	out.Write(printed)
+	return err
+}
+
+func (s *stage) peakMemory(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	limit, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	peak, err := p.PeakMemory()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "pec-milter of %s: %.1f MB resident at most\n", p.Name, float64(peak)/1e6)
+	fmt.Fprintf(out, "%d bytes\n", peak)
+	if peak > limit*1e6 {
+		return fmt.Errorf("pec-milter of %s had %d bytes resident, want at most %d", p.Name, peak, limit*1_000_000)
+	}
+	return nil
+}

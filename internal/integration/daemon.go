@@ -1,0 +1,67 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ConfigFile is the configuration of the provider's pec-milter.
+func (p *Provider) ConfigFile() string { return p.daemonFile("pec-milter.toml") }
+
+// LogFile is what the provider's pec-milter logs.
+func (p *Provider) LogFile() string { return filepath.Join(p.Dir, "pec-milter.log") }
+
+// StartDaemon starts pec-milter and returns when its three doors are open.
+func (p *Provider) StartDaemon() error {
+	var err error
+	p.daemon, err = program{
+		name:    "pec-milter of " + p.Name,
+		command: []string{p.world.options.Binary, "serve", "--config", p.ConfigFile()},
+		env:     p.daemonEnvironment(),
+		log:     p.LogFile(),
+		outlive: p.world.options.Outlive,
+	}.start()
+	if err != nil {
+		return err
+	}
+	for _, door := range []string{"access", "incoming", "delivery"} {
+		socket := filepath.Join(p.Dir, "queue", "pec-milter", door+".sock")
+		if err := p.waitForServer(p.daemon, p.LogFile(), "unix", socket); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StopDaemon asks pec-milter to end.
+func (p *Provider) StopDaemon() error { return p.daemon.stop() }
+
+// KillDaemon ends pec-milter with SIGKILL, at once.
+func (p *Provider) KillDaemon() error { return p.daemon.kill() }
+
+// Command runs another command of the provider's pec-milter and gives its output.
+func (p *Provider) Command(arguments ...string) ([]byte, error) {
+	return run(p.daemonEnvironment(), append([]string{p.world.options.Binary}, arguments...)...)
+}
+
+// PeakMemory is the most memory, in bytes, that the running pec-milter ever had
+// resident.
+func (p *Provider) PeakMemory() (int64, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/status", p.daemon.pid()))
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if value, found := strings.CutPrefix(lines.Text(), "VmHWM:"); found {
+			var kib int64
+			_, err := fmt.Sscanf(value, "%d kB", &kib)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("no VmHWM in %s: %w", file.Name(), lines.Err())
+}

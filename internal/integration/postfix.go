@@ -1,0 +1,155 @@
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// haste makes a private Postfix try again every second, where contrib/postfix
+// says a minute: a story that restarts pec-milter must not wait for it.
+var haste = []string{"queue_run_delay=1s", "minimal_backoff_time=1s", "maximal_backoff_time=2s"}
+
+// startPostfix configures the site's Postfix, by contrib/postfix if it is a
+// provider's, and starts it.
+func (s *Site) startPostfix() error {
+	if err := s.configurePostfix(); err != nil {
+		return err
+	}
+	if _, err := run(nil, "postfix", "-c", s.postfixDir(), "check"); err != nil {
+		return err
+	}
+	var err error
+	// master itself, not "postfix start": its pid is that of our child.
+	s.postfix, err = program{
+		name:    "Postfix of " + s.Name,
+		command: []string{"/usr/lib/postfix/sbin/master", "-c", s.postfixDir(), "-s"},
+		log:     filepath.Join(s.Dir, "postfix.out"),
+		outlive: s.world.options.Outlive,
+	}.start()
+	if err != nil {
+		return err
+	}
+	return s.waitForServer(s.postfix, filepath.Join(s.Dir, "mail.log"), "tcp", address(s.Ports.SMTP))
+}
+
+func (s *Site) postfixDir() string { return filepath.Join(s.Dir, "postfix") }
+
+func (s *Site) configurePostfix() error {
+	dir := s.postfixDir()
+	for _, name := range []string{"main.cf", "master.cf"} {
+		if err := writeConf(filepath.Join(dir, name), name, s.conf()); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "routes"), []byte(s.routes()), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tls-policy"), []byte(s.tlsPolicy()), 0o644); err != nil {
+		return err
+	}
+	if err := s.lookOld(); err != nil {
+		return err
+	}
+	if !s.ordinary {
+		if _, err := run(s.contribEnvironment(), filepath.Join(s.world.options.Contrib, "postfix", "pec-milter-postfix.sh"),
+			"-c", dir, "apply", s.Domain); err != nil {
+			return err
+		}
+	}
+	if _, err := run(nil, append([]string{"postconf", "-c", dir, "-e"}, haste...)...); err != nil {
+		return err
+	}
+	return s.lookOld()
+}
+
+// contribEnvironment are the settings of contrib/postfix for this site.
+func (s *Site) contribEnvironment() []string {
+	return []string{
+		"PEC_INCOMING=" + address(s.Ports.SMTP),
+		"PEC_SUBMISSION=" + address(s.Ports.Submission),
+		"PEC_SUBMISSIONS=" + address(s.Ports.Submissions),
+		"PEC_INJECT=" + address(s.Ports.Inject),
+		"PEC_TLS_POLICY=texthash:" + filepath.Join(s.postfixDir(), "tls-policy"),
+	}
+}
+
+// lookOld makes the configuration look a day old: Postfix waits for a second or
+// more before it reads a file that was just written.
+func (s *Site) lookOld() error {
+	old := time.Now().AddDate(0, 0, -1)
+	for _, name := range []string{"main.cf", "master.cf", "routes", "tls-policy"} {
+		if err := os.Chtimes(filepath.Join(s.postfixDir(), name), old, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// routes is the transport table toward the other sites.
+func (s *Site) routes() string {
+	var lines strings.Builder
+	for _, other := range s.world.sites() {
+		if other != s {
+			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", other.Domain, other.Ports.SMTP)
+		}
+	}
+	return lines.String()
+}
+
+// tlsPolicy makes TLS toward the other providers mandatory and verified. Its key
+// is the next hop of the route.
+func (s *Site) tlsPolicy() string {
+	lines := "# the other PEC providers\n"
+	for _, other := range s.world.Providers {
+		if other.Site != s {
+			lines += fmt.Sprintf("[127.0.0.1]:%d secure match=%s\n", other.Ports.SMTP, other.Host)
+		}
+	}
+	return lines
+}
+
+// waitForServer waits until a server takes connections.
+func (s *Site) waitForServer(p *process, log, network, address string) error {
+	return waitFor(p.name, 30*time.Second, func() error {
+		if p.ended() {
+			return hopeless{fmt.Errorf("it ended:\n%s", tail(log))}
+		}
+		conn, err := net.Dial(network, address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
+}
+
+// tail is the end of a log, for a person.
+func tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// Flush makes Postfix try at once all that is in its queue. A message that was
+// being delivered at the last flush waits in the incoming queue, with a time
+// that has not come: postqueue -f passes it over, a scan of all does not.
+func (s *Site) Flush() error {
+	if _, err := run(nil, "postqueue", "-c", s.postfixDir(), "-f"); err != nil {
+		return err
+	}
+	_, err := run(nil, "postkick", "-c", s.postfixDir(), "public", "qmgr", "AI")
+	return err
+}
+
+// Queue is what waits in the queue of Postfix, as JSON, one object a line.
+// Empty: nothing does.
+func (s *Site) Queue() (string, error) {
+	out, err := run(nil, "postqueue", "-c", s.postfixDir(), "-j")
+	return string(out), err
+}

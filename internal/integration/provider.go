@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pec-milter/pec-milter/internal/testpki"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// Provider is a PEC provider: a site, a pec-milter and a key.
+type Provider struct {
+	*Site
+	Title       string // gestore-emittente
+	Address     string // the service address
+	MailReceipt string // the service mailbox
+
+	accounts []string // lines of the accounts file
+	daemon   *process
+	mailbox  *Proxy // nil without Options.Proxies
+	inject   *Proxy
+}
+
+func newProvider(site *Site) *Provider {
+	return &Provider{
+		Site:        site,
+		Title:       strings.ToUpper(site.Name[:1]) + site.Name[1:] + " PEC S.p.A.",
+		Address:     "posta-certificata@" + site.Domain,
+		MailReceipt: "ricevute@" + site.Domain,
+	}
+}
+
+// prepare makes all of the provider's files and gives its directory entry.
+func (p *Provider) prepare() (*pec.Provider, error) {
+	if err := p.Site.prepare(); err != nil {
+		return nil, err
+	}
+	// The mailboxes of the provider itself are nobody's account.
+	if err := p.Site.AddUsers(Local(p.Address), Local(p.MailReceipt)); err != nil {
+		return nil, err
+	}
+	signer, err := p.world.authorities.issuer.NewProvider(p.Title, p.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.writeDaemonFiles(signer); err != nil {
+		return nil, err
+	}
+	return &pec.Provider{
+		Name: p.Title, Certificates: signer.Chain[:1],
+		MailReceipt: p.MailReceipt, Domains: []string{p.Domain},
+	}, nil
+}
+
+// AddUsers makes mailboxes whose users own their address and refuse ordinary mail.
+func (p *Provider) AddUsers(locals ...string) error {
+	if err := p.Site.AddUsers(locals...); err != nil {
+		return err
+	}
+	for _, local := range locals {
+		user := local + "@" + p.Domain
+		p.accounts = append(p.accounts, fmt.Sprintf("%s %s active refuse\n", user, user))
+	}
+	return replaceFile(p.daemonFile("accounts"), strings.Join(p.accounts, ""))
+}
+
+func (p *Provider) daemonFile(name string) string { return filepath.Join(p.Dir, "pec-milter", name) }
+
+// writeDaemonFiles writes what the daemon's configuration names.
+func (p *Provider) writeDaemonFiles(signer *testpki.Credential) error {
+	if err := makeDirectories(p.Dir, "pec-milter/tokens"); err != nil {
+		return err
+	}
+	if err := p.writeSecrets(); err != nil {
+		return err
+	}
+	// The accounts file must not be empty, and the holder of nothing owns nothing.
+	p.accounts = []string{"nobody@" + p.Domain + " - disabled refuse\n"}
+	if err := replaceFile(p.daemonFile("accounts"), p.accounts[0]); err != nil {
+		return err
+	}
+	if err := signer.WriteFiles(p.daemonFile("signer.pem"), p.daemonFile("signer.key")); err != nil {
+		return err
+	}
+	return p.importKey()
+}
+
+func (p *Provider) writeSecrets() error {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	return errors.Join(
+		os.WriteFile(p.daemonFile("secret"), []byte(hex.EncodeToString(secret)), 0o600),
+		os.WriteFile(p.daemonFile("pin"), []byte(pin+"\n"), 0o600),
+	)
+}
+
+// pin is the user PIN of every token.
+const pin = "1234"
+
+// softHSM is where Debian's softhsm2 has its PKCS#11 library.
+const softHSM = "/usr/lib/softhsm/libsofthsm2.so"
+
+// importKey makes a SoftHSM token, moves the key onto it, and removes the file.
+func (p *Provider) importKey() error {
+	conf := fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", p.daemonFile("tokens"))
+	if err := os.WriteFile(p.daemonFile("softhsm2.conf"), []byte(conf), 0o644); err != nil {
+		return err
+	}
+	if _, err := run(p.daemonEnvironment(), "softhsm2-util", "--init-token", "--free", "--label", p.Name, "--so-pin", pin, "--pin", pin); err != nil {
+		return err
+	}
+	key := p.daemonFile("signer.key")
+	if _, err := run(p.daemonEnvironment(), "softhsm2-util", "--import", key, "--token", p.Name, "--label", "signer", "--id", "01", "--pin", pin); err != nil {
+		return err
+	}
+	return os.Remove(key)
+}
+
+func (p *Provider) daemonEnvironment() []string {
+	return []string{"SOFTHSM2_CONF=" + p.daemonFile("softhsm2.conf")}
+}
+
+// start starts the provider's servers, pec-milter last.
+func (p *Provider) start() error {
+	if err := p.Site.start(); err != nil {
+		return err
+	}
+	if err := p.startProxies(); err != nil {
+		return fmt.Errorf("provider %s: %w", p.Name, err)
+	}
+	conf := daemonConf{p, softHSM, p.world.trustDir(), p.storeSocket(), p.injectAddress()}
+	if err := writeConf(p.ConfigFile(), "pec-milter.toml", conf); err != nil {
+		return err
+	}
+	return p.StartDaemon()
+}
+
+// daemonConf is what conf/pec-milter.toml is filled in with.
+type daemonConf struct {
+	*Provider
+	Module, Trust, MailboxSocket, InjectAddress string
+}
+
+// stop stops Postfix first, so that nothing new comes.
+func (p *Provider) stop() error {
+	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.mailbox.Close(), p.inject.Close())
+}

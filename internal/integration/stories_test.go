@@ -1,0 +1,126 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestStories runs testdata/*.txtar, one after the other, on one world of real
+// servers. Every story makes its own users and leaves all servers running.
+func TestStories(t *testing.T) {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	s := &stage{repository: repositoryDir(t), stopped: ctx}
+	s.start(t)
+	testscript.RunT(sequential{t}, testscript.Params{
+		Dir:                "testdata",
+		Cmds:               s.commands(),
+		RequireUniqueNames: true,
+		Setup:              func(*testscript.Env) error { return s.mend() },
+	})
+}
+
+// stage is what the stories play on.
+type stage struct {
+	repository string
+	binary     string
+	world      *World
+	stopped    context.Context
+}
+
+// start builds pec-milter and starts the world; both end with the test.
+func (s *stage) start(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip(t, "only root can start a Postfix")
+	}
+	for _, program := range []string{"postfix", "dovecot", "softhsm2-util", "openssl", "xmllint"} {
+		if _, err := exec.LookPath(program); err != nil {
+			skip(t, fmt.Sprintf("%v: contrib/debian/setup.sh installs it", err))
+		}
+	}
+	s.binary = filepath.Join(t.TempDir(), "pec-milter")
+	build := exec.Command("go", "build", "-o", s.binary, "./cmd/pec-milter")
+	build.Dir = s.repository
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building pec-milter: %v\n%s", err, out)
+	}
+	world, err := Start(s.stopped, Options{
+		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.world = world
+	t.Cleanup(func() {
+		if t.Failed() {
+			logs := filepath.Join(s.repository, "build", "stories")
+			t.Logf("the logs of all servers are in %s (%v)", logs, world.SaveLogs(logs))
+		}
+		if err := world.Stop(); err != nil {
+			t.Errorf("stopping the world: %v", err)
+		}
+	})
+}
+
+// mend starts again what a story that failed has left stopped.
+func (s *stage) mend() error {
+	errs := []error{context.Cause(s.stopped)}
+	for _, p := range s.world.Providers {
+		p.MailboxProxy().BeforeReply(nil)
+		p.InjectProxy().BeforeReply(nil)
+		if p.dovecot.ended() {
+			errs = append(errs, p.StartStore())
+		}
+		if p.daemon.ended() {
+			errs = append(errs, p.StartDaemon())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// skip skips aloud; where CI is set, everything must be there.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// repositoryDir is where go.mod is.
+func repositoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// sequential runs the stories one after the other: they share one world, and
+// some kill its daemons.
+type sequential struct{ *testing.T }
+
+func (s sequential) Run(name string, story func(testscript.T)) {
+	s.T.Run(name, func(t *testing.T) { story(sequential{t}) })
+}
+
+func (sequential) Parallel() {}
+
+// Verbose is what testscript asks for to log every line.
+func (sequential) Verbose() bool { return testing.Verbose() }
