@@ -1,0 +1,47 @@
+# make demo    two PEC providers exchange a certified message (needs root)
+# make test    everything, with real servers (needs root)
+# make check   the quick one: format, vet, staticcheck, race
+# make build   build/pec-milter
+# make clean
+#
+# demo and test do all of their own set-up on Debian 12: contrib/debian/setup.sh.
+
+GO          ?= go
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# PKCS#11 and the race detector are C.
+export CGO_ENABLED = 1
+
+.PHONY: build demo demo-stop test check format clean setup
+
+build:
+	$(GO) build -o build/pec-milter ./cmd/pec-milter
+
+# make demo KEEP=1 leaves the servers running for a mail client, until
+# make demo-stop.
+demo: setup build
+	$(GO) run ./internal/integration/demo $(if $(KEEP),-keep)
+
+demo-stop:
+	$(GO) run ./internal/integration/demo -stop
+
+test: setup
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./internal/integration/...
+	$(GO) test -race -count=1 ./...
+	$(GO) test -count=1 -timeout 20m -tags integration ./internal/integration/...
+
+check: format
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./internal/integration/...
+	$(STATICCHECK) -tags integration ./...
+	$(GO) test -race -count=1 ./...
+
+format:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: run gofmt -w on:" $$unformatted; exit 1; }
+
+setup:
+	@contrib/debian/setup.sh
+
+clean:
+	rm -rf build
