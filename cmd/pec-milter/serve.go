@@ -32,6 +32,8 @@ func (s *serveCommand) Run() error {
 	}
 	logger := newLogger(&c.Log)
 	slog.SetDefault(logger) // libraries warn through the standard log
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
 	// The sockets first: whoever has them is the only daemon, and only the only
 	// daemon may touch the state.
 	sockets, err := listen(c)
@@ -43,8 +45,6 @@ func (s *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	err = serve(ctx, c, services, sockets, logger)
 	return errors.Join(err, services.close())
 }
@@ -116,7 +116,7 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	if err := checkOwnCertificate(s.provider); err != nil {
 		return &exit{exitConfig, err}
 	}
-	if err := s.reportUnfinished(ctx, s.provider.Clock(), logger); err != nil {
+	if err := s.reportUnfinished(context.WithoutCancel(ctx), s.provider.Clock(), logger); err != nil {
 		return err
 	}
 	all := doors(c, s.provider)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,27 +63,45 @@ type mail struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 3, 14, 9, 26, 53, 123456789, time.UTC), roots: x509.NewCertPool()}
-	ca, err := testpki.NewRoot(testpki.Source{Now: w.now, Rand: rand.Reader}, "Test CA")
+	w := &world{t: t, now: start, roots: x509.NewCertPool()}
+	keys, err := makeKeys()
 	check(t, err)
-	w.roots.AddCert(ca.Certificate())
-	der, err := ca.Revoke(w.now.Add(48 * time.Hour))
+	w.roots.AddCert(keys.ca.Certificate())
+	der, err := keys.ca.Revoke(start.Add(48 * time.Hour))
 	check(t, err)
 	list, err := x509.ParseRevocationList(der)
 	check(t, err)
 	w.revocations = []*x509.RevocationList{list}
-	w.alfa, w.beta = w.newNode(ca, "alfa"), w.newNode(ca, "beta")
+	w.alfa, w.beta = w.newNode("alfa", keys.alfa), w.newNode("beta", keys.beta)
 	return w
 }
 
-func (w *world) newNode(ca *testpki.Authority, name string) *node {
+// start is when every test begins.
+var start = time.Date(2026, 3, 14, 9, 26, 53, 123456789, time.UTC)
+
+// keys are made once: that is what costs time.
+type keys struct {
+	ca         *testpki.Authority
+	alfa, beta *testpki.Credential
+}
+
+var makeKeys = sync.OnceValues(func() (k keys, err error) {
+	if k.ca, err = testpki.NewRoot(testpki.Source{Now: start, Rand: rand.Reader}, "Test CA"); err != nil {
+		return k, err
+	}
+	if k.alfa, err = k.ca.NewProvider("alfa PEC S.p.A.", "posta-certificata@pec.alfa.example"); err != nil {
+		return k, err
+	}
+	k.beta, err = k.ca.NewProvider("beta PEC S.p.A.", "posta-certificata@pec.beta.example")
+	return k, err
+})
+
+func (w *world) newNode(name string, credential *testpki.Credential) *node {
 	domain := "pec." + name + ".example"
 	identity := point.Identity{
 		Name: name + " PEC S.p.A.", Domain: domain, Domains: []string{domain},
 		Address: "posta-certificata@" + domain, MailReceipt: "servizio@" + domain,
 	}
-	credential, err := ca.NewProvider(identity.Name, identity.Address)
-	check(w.t, err)
 	w.providers = append(w.providers, &pec.Provider{
 		Name: identity.Name, Certificates: credential.Chain[:1], MailReceipt: identity.MailReceipt, Domains: identity.Domains,
 	})
