@@ -17,8 +17,9 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// patience is how long a story waits for what must come.
-const patience = 90 * time.Second
+// patience is how long a story waits for what must come. A pec-milter that was
+// killed just before its accept answers 451 to the repeat for a minute.
+const patience = 3 * time.Minute
 
 func (s *stage) await(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
 	n, err := strconv.Atoi(args[2])
