@@ -172,6 +172,16 @@ func Parts(s *Signature) (*CertificationData, *Part, error) {
 	return parsed, originals[0], nil
 }
 
+// Enclosed is the message that a signed PEC message encloses as a direct child:
+// the original of an envelope or a receipt, what came in of an anomaly envelope;
+// nil where there is none, or more than one.
+func Enclosed(s *Signature) *Part {
+	if all := s.Content.namedAll(OriginalName); len(all) == 1 {
+		return all[0]
+	}
+	return nil
+}
+
 // namedAll are the direct children whose name is that, in Content-Type or
 // Content-Disposition.
 func (p *Part) namedAll(name string) []*Part {

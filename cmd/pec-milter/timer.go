@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+// timer does the only work that no queue drives.
+type timer struct {
+	clock    point.Clock
+	logger   *slog.Logger
+	timeouts func(context.Context) error // issues the notices whose time has come
+	// expire removes from the quarantine what was kept long enough, and gives its
+	// number; nil: there is no quarantine.
+	expire  func(context.Context, time.Time) (int, error)
+	expired time.Time // when that was done
+}
+
+// expirePeriod is how often the quarantine is looked through.
+const expirePeriod = 24 * time.Hour
+
+// timer is that of the services.
+func (s *services) timer() *timer {
+	delivery := &point.DeliveryPoint{Provider: s.provider}
+	t := &timer{clock: s.provider.Clock, logger: s.provider.Logger, timeouts: delivery.Timeouts}
+	if s.quarantine != nil {
+		t.expire = s.quarantine.Expire
+	}
+	return t
+}
+
+// start makes it work at once and then every period, until ctx is done or it is
+// stopped. stop waits for what is under way.
+func (t *timer) start(ctx context.Context, period time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(period)
+		defer ticker.Stop()
+		for ctx.Err() == nil {
+			t.work(ctx)
+			select {
+			case <-ctx.Done():
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// work does what is due. What fails is tried again when it is due again.
+func (t *timer) work(ctx context.Context) {
+	if err := t.timeouts(ctx); err != nil && ctx.Err() == nil {
+		t.logger.Error("time-out notices not issued, trying again in a minute", "error", err)
+	}
+	if now := t.clock(); t.expire != nil && now.Sub(t.expired) >= expirePeriod {
+		t.expired = now
+		t.clear(ctx, now)
+	}
+}
+
+func (t *timer) clear(ctx context.Context, now time.Time) {
+	removed, err := t.expire(ctx, now)
+	if err != nil && ctx.Err() == nil {
+		t.logger.Error("quarantine not cleared, trying again in a day", "error", err)
+	}
+	if removed > 0 {
+		t.logger.Info("removed from the quarantine, their 30 months are over", "count", removed)
+	}
+}

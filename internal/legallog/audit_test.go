@@ -1,0 +1,83 @@
+package legallog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// TestAudit breaks a good log in each way: every rule is told.
+func TestAudit(t *testing.T) {
+	const a, b, o = "a@b.example", "c@b.example", "o@example.org"
+	base := point.Event{ID: "x@pec.example", Sender: "s@pec.example", Recipients: []pec.Recipient{
+		{Address: a, Kind: pec.Certified}, {Address: b, Kind: pec.Certified}, {Address: o, Kind: pec.Ordinary}}}
+	count := 0
+	row := func(kind point.EventKind, notice pec.Kind, delivered string, taken ...string) point.Event {
+		e := base
+		count++
+		e.Kind, e.Notice, e.Delivered, e.TakenFor, e.NoticeID = kind, notice, delivered, taken, fmt.Sprint(count)
+		return e
+	}
+	good := []point.Event{
+		row(point.EventAccepted, "", ""),
+		row(point.EventIssued, pec.Acceptance, ""),
+		row(point.EventIssued, pec.ServerAcceptance, "", a),
+		row(point.EventNotification, pec.ServerAcceptance, "", b),
+		row(point.EventIssued, pec.Delivery, a),
+		row(point.EventNotification, pec.NonDelivery, b),
+	}
+	without := func(n int) []point.Event { return slices.Delete(slices.Clone(good), n, n+1) }
+	with := func(extra ...point.Event) []point.Event { return append(slices.Clone(good), extra...) }
+	stranger := row(point.EventDelivered, "", "")
+	stranger.Sender = "other@pec.example"
+	for _, c := range []struct {
+		name string
+		rows []point.Event
+		want string // part of a breach; empty: none
+	}{
+		{"good", good, ""},
+		{"the same notice logged twice", with(good[4]), ""},
+		{"no acceptance", without(1), "0 accettazione, want 1"},
+		{"two acceptances", with(row(point.EventIssued, pec.Acceptance, "")), "2 accettazione, want 1"},
+		{"not taken charge of", without(3), "c@b.example: 0 prese in carico"},
+		{"taken charge of twice", with(row(point.EventNotification, pec.ServerAcceptance, "", b)), "c@b.example: 2 prese in carico"},
+		{"not delivered", without(4), "a@b.example: 0 consegne"},
+		{"delivered and failed", with(row(point.EventIssued, pec.NonDelivery, a)), "a@b.example: 2 consegne"},
+		{"notice for an ordinary recipient", with(row(point.EventIssued, pec.Delivery, o)), "ordinary recipient"},
+		{"another sender", with(stranger), "rows differ"},
+		{"two envelopes", with(row(point.EventAccepted, "", "")), "accepted 2 times"},
+		{"none", without(0), "accepted 0 times"},
+		{"virus without failure", append(without(5), row(point.EventNotification, pec.VirusDetection, b)), "c@b.example: 0 consegne"},
+		{"theirs, for one of ours", []point.Event{
+			row(point.EventReceived, "", ""), row(point.EventIssued, pec.ServerAcceptance, "", b), row(point.EventIssued, pec.Delivery, b)}, ""},
+		{"theirs, infected", []point.Event{
+			row(point.EventReceived, "", ""), row(point.EventIssued, pec.ServerAcceptance, "", b), row(point.EventIssued, pec.VirusDetection, b)}, ""},
+		{"theirs, infected and delivered", []point.Event{
+			row(point.EventReceived, "", ""), row(point.EventIssued, pec.ServerAcceptance, "", b),
+			row(point.EventIssued, pec.VirusDetection, b), row(point.EventIssued, pec.Delivery, b)}, "infected, but delivered"},
+		{"theirs, delivered but not taken", []point.Event{row(point.EventReceived, "", ""), row(point.EventIssued, pec.Delivery, b)}, "not taken charge of"},
+		{"refused", []point.Event{row(point.EventRefused, "", ""), row(point.EventIssued, pec.NonAcceptance, "")}, ""},
+		{"refused and accepted", with(row(point.EventRefused, "", "")), "refused, and accepted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			breaches, err := Audit(func(yield func(Row, error) bool) {
+				for n, e := range c.rows {
+					if !yield(Row{Seq: int64(n), Event: e}, nil) {
+						return
+					}
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprint(breaches)
+			if (len(breaches) == 0) != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got %v, want %q", got, c.want)
+			}
+		})
+	}
+}

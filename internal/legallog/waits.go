@@ -1,0 +1,136 @@
+package legallog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+const waitColumns = "id, recipient, transaction_id, since, taken_at, first_at, last_at"
+
+// Await records what is waited for; a wait that is there already stays.
+func (l *Log) Await(ctx context.Context, waits ...point.Wait) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, w := range waits {
+			_, err := tx.ExecContext(ctx, `INSERT INTO waits (id, recipient, transaction_id, since)
+				VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+				text(w.ID), text(w.Recipient), w.Transaction[:], micros(w.Since))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording waits: %w", err)
+	}
+	return nil
+}
+
+// Taken records that a provider has taken charge for these recipients.
+func (l *Log) Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, r := range recipients {
+			_, err := tx.ExecContext(ctx, "UPDATE waits SET taken_at = COALESCE(taken_at, $3) WHERE id = $1 AND recipient = $2",
+				text(msgid), text(pec.CanonicalAddress(r)), micros(at))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recording that %s was taken charge of: %w", msgid, err)
+	}
+	return nil
+}
+
+// Ended records that delivery, or failure, was notified for a recipient.
+func (l *Log) Ended(ctx context.Context, msgid, recipient string, at time.Time) error {
+	return l.updateWait(ctx, msgid, recipient, "over_at = COALESCE(over_at, $3)", "", at)
+}
+
+// Over ends a wait.
+func (l *Log) Over(ctx context.Context, w point.Wait) error {
+	return l.updateWait(ctx, w.ID, w.Recipient, "over_at = COALESCE(over_at, last_at, $3)", "", w.Since)
+}
+
+// DecideFirst fixes the date of the 12 h notice if nothing came so far.
+func (l *Log) DecideFirst(ctx context.Context, w point.Wait, at time.Time) (point.Wait, error) {
+	err := l.updateWait(ctx, w.ID, w.Recipient, "first_at = $3",
+		"AND first_at IS NULL AND taken_at IS NULL AND over_at IS NULL", at)
+	if err != nil {
+		return point.Wait{}, err
+	}
+	return l.wait(ctx, w)
+}
+
+// DecideLast fixes the date of the 24 h notice if the wait has not ended.
+func (l *Log) DecideLast(ctx context.Context, w point.Wait, at time.Time) (point.Wait, error) {
+	err := l.updateWait(ctx, w.ID, w.Recipient, "last_at = $3", "AND last_at IS NULL AND over_at IS NULL", at)
+	if err != nil {
+		return point.Wait{}, err
+	}
+	return l.wait(ctx, w)
+}
+
+// updateWait changes one wait, if it meets the condition.
+func (l *Log) updateWait(ctx context.Context, msgid, recipient, set, condition string, at time.Time) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
+			text(msgid), text(pec.CanonicalAddress(recipient)), micros(at))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("recording the wait of %s for %s: %w", msgid, recipient, err)
+	}
+	return nil
+}
+
+// Waits are those that began at that time or before and are not over, the
+// oldest first.
+func (l *Log) Waits(ctx context.Context, before time.Time) ([]point.Wait, error) {
+	rows, err := l.db.QueryContext(ctx, "SELECT "+waitColumns+` FROM waits
+		WHERE over_at IS NULL AND since <= $1 ORDER BY since, id, recipient`, micros(before))
+	if err != nil {
+		return nil, fmt.Errorf("reading waits: %w", err)
+	}
+	defer rows.Close()
+	var waits []point.Wait
+	for rows.Next() {
+		w, err := scanWait(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading waits: %w", err)
+		}
+		waits = append(waits, w)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading waits: %w", err)
+	}
+	return waits, nil
+}
+
+func (l *Log) wait(ctx context.Context, w point.Wait) (point.Wait, error) {
+	now, err := scanWait(l.db.QueryRowContext(ctx, "SELECT "+waitColumns+" FROM waits WHERE id = $1 AND recipient = $2",
+		text(w.ID), text(w.Recipient)))
+	if err != nil {
+		return point.Wait{}, fmt.Errorf("reading the wait of %s for %s: %w", w.ID, w.Recipient, err)
+	}
+	return now, nil
+}
+
+func scanWait(row interface{ Scan(...any) error }) (point.Wait, error) {
+	var w point.Wait
+	var transaction []byte
+	var since, taken, first, last sql.Null[int64]
+	if err := row.Scan(&w.ID, &w.Recipient, &transaction, &since, &taken, &first, &last); err != nil {
+		return point.Wait{}, err
+	}
+	copy(w.Transaction[:], transaction)
+	w.Since, w.Taken, w.First, w.Last = instant(since), instant(taken), instant(first), instant(last)
+	return w, nil
+}

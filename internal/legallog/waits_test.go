@@ -1,0 +1,96 @@
+package legallog
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+func sampleWait(recipient string) point.Wait {
+	return point.Wait{ID: "x@pec.example", Recipient: recipient, Transaction: point.TransactionID{7}, Since: t0}
+}
+
+// waitNow is the wait as it is recorded; nil if it is over.
+func waitNow(t *testing.T, log *Log, recipient string) *point.Wait {
+	t.Helper()
+	waits, err := log.Waits(ctx, t0.Add(48*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range waits {
+		if w.Recipient == recipient {
+			return &w
+		}
+	}
+	return nil
+}
+
+func testWaits(t *testing.T, log *Log) {
+	a, b := sampleWait("a@b.example"), sampleWait("c@b.example")
+	wantError(t, "Await", log.Await(ctx, a, b), nil)
+	wantError(t, "Await again", log.Await(ctx, a, b), nil)
+	if early, err := log.Waits(ctx, t0.Add(-time.Second)); err != nil || len(early) != 0 {
+		t.Errorf("waits before their time: got %v, %v", early, err)
+	}
+	if got := waitNow(t, log, a.Recipient); got == nil || !got.Since.Equal(t0) || got.Transaction != a.Transaction {
+		t.Fatalf("wait: got %+v, want %+v", got, a)
+	}
+	wantError(t, "Taken", log.Taken(ctx, a.ID, []string{"a@B.Example", "x@b.example"}, t0.Add(time.Hour)), nil)
+	wantError(t, "Taken again", log.Taken(ctx, a.ID, []string{"a@b.example"}, t0.Add(2*time.Hour)), nil)
+	if got := waitNow(t, log, a.Recipient); !got.Taken.Equal(t0.Add(time.Hour)) {
+		t.Errorf("taken: got %v, want the first time", got.Taken)
+	}
+	wantError(t, "Ended", log.Ended(ctx, a.ID, a.Recipient, t0), nil)
+	if got := waitNow(t, log, a.Recipient); got != nil {
+		t.Errorf("ended wait is open: %+v", got)
+	}
+	wantError(t, "Over", log.Over(ctx, b), nil)
+	if got := waitNow(t, log, b.Recipient); got != nil {
+		t.Errorf("wait that is over is open: %+v", got)
+	}
+}
+
+// testWaitDecisions: FP-27, a notice is decided only if nothing came, and the
+// first decision stays.
+func testWaitDecisions(t *testing.T, log *Log) {
+	for _, c := range []struct {
+		name        string
+		before      func(point.Wait) error
+		first, last bool
+	}{
+		{"nothing came", func(point.Wait) error { return nil }, true, true},
+		{"taken", func(w point.Wait) error { return log.Taken(ctx, w.ID, []string{w.Recipient}, t0) }, false, true},
+		{"ended", func(w point.Wait) error { return log.Ended(ctx, w.ID, w.Recipient, t0) }, false, false},
+	} {
+		w := sampleWait(c.name + "@b.example")
+		wantError(t, "Await", log.Await(ctx, w), nil)
+		wantError(t, c.name, c.before(w), nil)
+		for _, at := range []time.Time{t0.Add(12 * time.Hour), t0.Add(13 * time.Hour)} {
+			got, err := log.DecideFirst(ctx, w, at)
+			wantError(t, "DecideFirst", err, nil)
+			if decided := got.First.Equal(t0.Add(12 * time.Hour)); decided != c.first || !decided && !got.First.IsZero() {
+				t.Errorf("%s: first notice: got %v", c.name, got.First)
+			}
+		}
+		got, err := log.DecideLast(ctx, w, t0.Add(23*time.Hour))
+		wantError(t, "DecideLast", err, nil)
+		if got.Last.IsZero() == c.last {
+			t.Errorf("%s: last notice: got %v", c.name, got.Last)
+		}
+	}
+}
+
+func testSubmission(t *testing.T, log *Log) {
+	intent := sampleIntent(1, 9, 0)
+	intent.Door = point.AccessDoor
+	wantError(t, "AddIntent", log.AddIntent(ctx, intent, nil), nil)
+	incoming := sampleIntent(2, 8, 0)
+	wantError(t, "AddIntent", log.AddIntent(ctx, incoming, nil), nil)
+	got, err := log.Submission(ctx, intent.Facts.Data.ID)
+	if err != nil || got.ID != intent.ID {
+		t.Errorf("Submission: got %v, %v, want %x", got, err, intent.ID)
+	}
+	_, err = log.Submission(ctx, "other@pec.example")
+	wantError(t, "unknown", err, point.ErrUnknown)
+}

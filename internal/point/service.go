@@ -1,0 +1,54 @@
+package point
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// forService tells whether one of the recipients is the provider itself: its
+// service mailbox, or its service address.
+func (p *Provider) forService(recipients []string) bool {
+	return slices.ContainsFunc(recipients, func(r string) bool {
+		return pec.SameAddress(r, p.Identity.MailReceipt) || pec.SameAddress(r, p.Identity.Address)
+	})
+}
+
+// serviceNotice tells whether a message may go to the service mailbox: a
+// server-server acceptance or a virus detection, and nothing else (RFC 6109
+// section 2.2.5).
+func serviceNotice(c *pec.Classification) bool {
+	return c.Correct() && (c.Kind == pec.ServerAcceptance || c.Kind == pec.VirusDetection)
+}
+
+// refuseService refuses what others send to the provider itself. An automatic
+// answer to a notice is dropped, for nobody waits for it and a refusal would
+// come back.
+func (i *Incoming) refuseService(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
+	reasons := append(c.Problems, "not for the service mailbox")
+	if err := i.logRefusal(ctx, IncomingDoor, t, reasons); err != nil {
+		return nil, err
+	}
+	if automatic(t) {
+		return &Verdict{Discard: true}, nil
+	}
+	return nil, replyService
+}
+
+// automatic tells whether nobody wrote the message: RFC 3834 section 5, and the
+// null reverse path.
+func automatic(t *Transaction) bool {
+	submitted := strings.ToLower(t.Message.Header.Get("Auto-Submitted"))
+	return t.ReversePath == "" || submitted != "" && submitted != "no"
+}
+
+// refuseInfected refuses ordinary mail with a virus, and anything else that is
+// no correct envelope: there is no PEC notice for it (RFC 6109 section 2.2.2).
+func (i *Incoming) refuseInfected(ctx context.Context, t *Transaction, virus string) (*Verdict, error) {
+	if err := i.logRefusal(ctx, IncomingDoor, t, []string{"virus: " + virus}); err != nil {
+		return nil, err
+	}
+	return nil, replyInfected
+}
