@@ -50,7 +50,8 @@ type mailbox struct {
 //
 // separated by white space: users are the authenticated names, separated by
 // commas, that may send as the address, or "-"; status is "active" or
-// "disabled"; ordinary, for ordinary mail, is "refuse" or "accept". Empty lines
+// "disabled"; ordinary, for ordinary mail, is "refuse", "accept" (in an anomaly
+// envelope) or "forward:" and the address it is handed on to. Empty lines
 // and what follows a # do not count. Users are compared exactly, addresses with
 // the domain in any case and the local part exactly. The errors name file and
 // line, all at once.
@@ -88,7 +89,7 @@ func (f *File) Owns(user, address string) bool {
 func (f *File) Policy(address string) point.OrdinaryPolicy {
 	found := f.mailbox(address)
 	if found.disabled {
-		return point.RefuseOrdinary
+		return point.OrdinaryPolicy{}
 	}
 	return found.ordinary
 }

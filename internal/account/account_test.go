@@ -91,13 +91,13 @@ func TestPolicy(t *testing.T) {
 		name, address string
 		want          point.OrdinaryPolicy
 	}{
-		{"refuses", "mario@alfa.example", point.RefuseOrdinary},
-		{"accepts", "ufficio@alfa.example", point.AcceptOrdinary},
-		{"domain in another case", "ufficio@alfa.EXAMPLE", point.AcceptOrdinary},
-		{"nobody's, accepts", "avvisi@alfa.example", point.AcceptOrdinary},
-		{"disabled", "vecchio@alfa.example", point.RefuseOrdinary},
-		{"unknown", "nessuno@alfa.example", point.RefuseOrdinary},
-		{"service address", "posta-certificata@alfa.example", point.RefuseOrdinary},
+		{"refuses", "mario@alfa.example", point.OrdinaryPolicy{}},
+		{"accepts", "ufficio@alfa.example", point.OrdinaryPolicy{Accept: true}},
+		{"domain in another case", "ufficio@alfa.EXAMPLE", point.OrdinaryPolicy{Accept: true}},
+		{"nobody's, accepts", "avvisi@alfa.example", point.OrdinaryPolicy{Accept: true}},
+		{"disabled", "vecchio@alfa.example", point.OrdinaryPolicy{}},
+		{"unknown", "nessuno@alfa.example", point.OrdinaryPolicy{}},
+		{"service address", "posta-certificata@alfa.example", point.OrdinaryPolicy{}},
 	}
 	for _, c := range cases {
 		if got := file.Policy(c.address); got != c.want {

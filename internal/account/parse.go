@@ -61,15 +61,23 @@ func parseLine(fields []string, reserved map[string]bool) (mailbox, error) {
 	if err != nil {
 		return mailbox{}, err
 	}
-	accept, err := oneOf("ordinary", fields[3], "refuse", "accept")
+	policy, err := parsePolicy(fields[3])
 	if err != nil {
 		return mailbox{}, err
 	}
-	policy := point.RefuseOrdinary
-	if accept {
-		policy = point.AcceptOrdinary
-	}
 	return mailbox{users, disabled, policy}, nil
+}
+
+// parsePolicy reads what becomes of ordinary mail.
+func parsePolicy(word string) (point.OrdinaryPolicy, error) {
+	if target, forwards := strings.CutPrefix(word, "forward:"); forwards {
+		if parsed, err := mail.ParseAddress(target); err != nil || parsed.Address != target {
+			return point.OrdinaryPolicy{}, fmt.Errorf("%q is no address to forward to: write forward:name@domain", target)
+		}
+		return point.OrdinaryPolicy{Forward: target}, nil
+	}
+	accept, err := oneOf("ordinary", word, "refuse", "accept")
+	return point.OrdinaryPolicy{Accept: accept}, err
 }
 
 func parseUsers(column string) ([]string, error) {

@@ -35,6 +35,17 @@ func (l *Log) Intent(ctx context.Context, id point.TransactionID) (*point.Intent
 	return intent, nil
 }
 
+// Submission is the intent of the access door's message with a PEC msgid, or
+// point.ErrUnknown.
+func (l *Log) Submission(ctx context.Context, msgid string) (*point.Intent, error) {
+	intent, err := scanIntent(l.db.QueryRowContext(ctx, "SELECT "+intentColumns+` FROM intents
+		WHERE msgid = $1 AND msgid <> '' AND door = $2 ORDER BY generation DESC LIMIT 1`, text(msgid), string(point.AccessDoor)))
+	if err != nil {
+		return nil, fmt.Errorf("reading the submission of %s: %w", msgid, err)
+	}
+	return intent, nil
+}
+
 // Unfinished gives the intents that were sent but never seen committed, the
 // oldest first. One that was sent within the queue's lifetime may still be in
 // the queue; what is older has left it unseen.
@@ -72,13 +83,13 @@ func (l *Log) AddIntent(ctx context.Context, intent, last *point.Intent, events 
 		return err
 	}
 	values := []any{intent.ID[:], intent.Key[:], intent.Generation, string(intent.Door), micros(intent.Time),
-		micros(intent.SentAt), micros(intent.Committed), string(facts)}
+		micros(intent.SentAt), micros(intent.Committed), string(facts), text(intent.Facts.Data.ID)}
 	err = l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := checkUnchanged(ctx, tx, last); err != nil {
 			return err
 		}
-		added, err := changes(ctx, tx, "INSERT INTO intents ("+intentColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`, values...)
+		added, err := changes(ctx, tx, "INSERT INTO intents ("+intentColumns+`, msgid)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, values...)
 		if err == nil && !added {
 			err = point.ErrConflict
 		}

@@ -38,12 +38,16 @@ func (a *Access) Recipient(_ context.Context, _ *Transaction, recipient string) 
 // front end's.)
 func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 	// Step 3: formal checks.
-	if err := a.checkForm(ctx, t); err != nil {
+	refused, err := a.checkForm(t)
+	if err != nil {
 		return nil, err
 	}
-	// Step 4: antivirus. None is built yet: the daemon starts only where the
-	// configuration says so.
-
+	// Step 4: antivirus.
+	if refused == nil {
+		if refused, err = a.checkVirus(ctx, t); err != nil {
+			return nil, err
+		}
+	}
 	// Step 5: kind of each recipient's domain.
 	trust, err := a.Trust.Current()
 	if err != nil {
@@ -51,13 +55,20 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 	}
 	recipients := recipientKinds(t.Recipients, trust.Directory)
 	// Step 6: intent.
-	attempt, err := a.begin(ctx, AccessDoor, t, a.facts(t, recipients), EventAccepted)
+	attempt, err := a.begin(ctx, AccessDoor, t, a.facts(t, recipients, refused), eventFor(refused))
 	if err != nil {
 		return nil, err
 	}
 	if attempt == nil {
 		a.Logger.Info("repeat of a message in the queue dropped", "queue_id", t.QueueID, "sender", t.ReversePath)
 		return &Verdict{Discard: true}, nil
+	}
+	if (attempt.Facts.Data.Error != "") != (refused != nil) {
+		attempt.release() // judged otherwise a few minutes ago, and perhaps in the queue so
+		return nil, replyInProgress
+	}
+	if refused != nil {
+		return a.refuse(t, attempt), nil
 	}
 	// Steps 7 and 8: transport envelope, signature.
 	envelope, err := a.envelope(ctx, t, attempt.Intent)
@@ -68,22 +79,6 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 	// Step 9: replace, outbox recipients, SENT, accept.
 	a.Logger.Info("accepted", "queue_id", t.QueueID, "id", attempt.Facts.Data.ID)
 	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt)}, nil
-}
-
-// checkForm is Access step 3: RFC 6109 section 3.1.1.
-// TODO(#3): until non-accettazione notices are issued, a refusal is a 554.
-func (a *Access) checkForm(ctx context.Context, t *Transaction) error {
-	reasons, err := pec.FormalExceptions(t.Message, t.ReversePath, t.Recipients, a.Limits)
-	if err != nil {
-		return err
-	}
-	if len(reasons) > 0 {
-		if err := a.logRefusal(ctx, AccessDoor, t, reasons); err != nil {
-			return err
-		}
-		return &Reply{554, "5.6.0", "not accepted as certified mail: " + strings.Join(reasons, "; ")}
-	}
-	return nil
 }
 
 // recipientKinds is Access step 5: RFC 6109 section 2.2.1.
@@ -100,10 +95,10 @@ func recipientKinds(addresses []string, directory pec.Directory) []pec.Recipient
 }
 
 // facts are what the notices about the message will say.
-func (a *Access) facts(t *Transaction, recipients []pec.Recipient) func(string, time.Time) Facts {
+func (a *Access) facts(t *Transaction, recipients []pec.Recipient, refused *refusal) func(string, time.Time) Facts {
 	return func(id string, at time.Time) Facts {
 		h := t.Message.Header
-		return Facts{
+		facts := Facts{
 			Data: pec.CertificationData{
 				Sender: t.ReversePath, Recipients: recipients, ReplyTo: replyTo(h, t.ReversePath),
 				Subject: pec.Subject(h), Provider: a.Identity.Name, Time: at, ID: id,
@@ -113,6 +108,11 @@ func (a *Access) facts(t *Transaction, recipients []pec.Recipient) func(string, 
 			Recipients:  a.ours(t.Recipients),
 			MailReceipt: a.Identity.MailReceipt,
 		}
+		if refused != nil {
+			facts.Data.Error, facts.Data.Detail, facts.Virus = refused.kind, refused.detail, refused.virus
+			facts.BodyDigest = t.BodyDigest
+		}
+		return facts
 	}
 }
 

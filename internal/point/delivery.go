@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -59,6 +60,11 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 	if m.Ordinary && !d.takesOrdinary(recipient) {
 		return replyOrdinary // the incoming door could not refuse for one of several
 	}
+	if m.signature == nil && t.ReversePath == "" {
+		if served, err := d.bounce(ctx, t, m, recipient); served || err != nil {
+			return err
+		}
+	}
 	// Step 3: claim, with a lease; stored already: go to step 6.
 	key := m.key("delivery", recipient)
 	release, ok, err := d.State.Lease(ctx, key, workTime)
@@ -75,6 +81,9 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 	}
 	if err != nil {
 		return err
+	}
+	if err := d.settle(ctx, m); err != nil {
+		return fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
 	}
 	// Step 6: the notice that is owed.
 	if err := d.deliveryNotice(ctx, t, m, outcome, recipient); err != nil {
@@ -95,7 +104,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 		return nil, fmt.Errorf("logging the delivery: %w", err)
 	}
 	// Step 4.
-	receipt, err := d.storeInTurn(ctx, t.ReversePath, recipient, &stamped{d.Secret.trace(key), content})
+	receipt, err := d.handOver(ctx, t, m, recipient, &stamped{d.Secret.trace(key), content})
 	outcome := Outcome{Reply: receipt}
 	event := EventDelivered
 	if err != nil {
@@ -118,6 +127,23 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	return &recorded, nil
 }
 
+// handOver stores a message in its mailbox. Ordinary mail goes on to where the
+// mailbox wants it forwarded: as it came, taken out of the anomaly envelope.
+func (d *DeliveryPoint) handOver(ctx context.Context, t *Transaction, m *message, recipient string, content io.WriterTo) (string, error) {
+	target := d.Accounts.Policy(recipient).Forward
+	if !m.Ordinary || target == "" {
+		return d.storeInTurn(ctx, t.ReversePath, recipient, content)
+	}
+	enclosed := pec.Enclosed(m.signature)
+	if enclosed == nil {
+		return "", errors.New("an anomaly envelope of our own encloses nothing")
+	}
+	if err := d.Injector.Inject(ctx, t.ReversePath, target, whole{enclosed.Body()}); err != nil {
+		return "", fmt.Errorf("forwarding ordinary mail: %w", err)
+	}
+	return "forwarded to " + target, nil
+}
+
 // storeInTurn stores one message at a time into a mailbox.
 //
 // QUIRK: when three deliveries into one mailbox overlap, Dovecot 2.3 may forget
@@ -131,6 +157,11 @@ func (d *DeliveryPoint) storeInTurn(ctx context.Context, reversePath, recipient 
 	return d.Store.Store(ctx, reversePath, recipient, message)
 }
 
+// givenUpAfter is when a delivery that fails temporarily is given up here, so
+// that the sender gets our notice and not the MTA's unsigned bounce at 24 hours
+// (RFC 6109 section 2.2.2).
+const givenUpAfter = 23 * time.Hour
+
 // failed turns the store's refusal into the outcome of a certified envelope:
 // errore-consegna (RFC 6109 section 3.3.3). Any other failure goes back to the
 // queue; for a notice also a permanent one, for nobody may get a notice, or a
@@ -138,6 +169,9 @@ func (d *DeliveryPoint) storeInTurn(ctx context.Context, reversePath, recipient 
 func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome, error) {
 	var reply *Reply
 	if !errors.As(err, &reply) || !reply.Permanent() {
+		if m.owesReceipt(recipient) && d.Clock().Sub(m.Time) >= givenUpAfter {
+			return nonDelivery(&Reply{550, "5.4.7", err.Error()}, d.Identity.Name), nil
+		}
 		return Outcome{}, fmt.Errorf("mailbox store: %w", err)
 	}
 	switch {
@@ -154,15 +188,7 @@ func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome
 
 // nonDelivery is the outcome of a permanent failure with its code of Nota 12.
 func nonDelivery(reply *Reply, provider string) Outcome {
-	code, kind, text := reply.Status, pec.OtherError, "errore nella consegna alla casella"
-	switch reply.Status {
-	case "5.1.1", "5.1.0", "5.1.6", "5.2.1":
-		code, kind, text = "5.1.1", pec.WrongMailbox, "indirizzo non valido"
-	case "5.2.2":
-		text = "casella piena"
-	case "":
-		code = "5.0.0"
-	}
+	code, kind, text := pec.DeliveryFailure(reply.Status, reply.Text)
 	detail := fmt.Sprintf("%s - %s - %s", code, provider, text)
 	return Outcome{Kind: pec.NonDelivery, Code: code, Error: kind, Detail: detail}
 }
@@ -186,6 +212,14 @@ func (d *DeliveryPoint) contentFor(ctx context.Context, t *Transaction, m *messa
 		return nil, fmt.Errorf("logging an anomaly: %w", err)
 	}
 	return envelope, nil
+}
+
+// whole is a message as its bytes stand.
+type whole struct{ pec.Body }
+
+// WriteTo writes them.
+func (m whole) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, io.NewSectionReader(m.Body, 0, m.Size()))
 }
 
 // messageWithoutTrace drops what only we may stamp.

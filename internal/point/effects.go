@@ -33,14 +33,42 @@ type Accounts interface {
 }
 
 // OrdinaryPolicy is what becomes of ordinary mail for a certified mailbox. Its
-// zero value is RefuseOrdinary.
-type OrdinaryPolicy int
+// zero value refuses it (554).
+type OrdinaryPolicy struct {
+	Accept  bool   // delivered in an anomaly envelope
+	Forward string // handed on to this address as it came; empty: not
+}
 
-// The policies for ordinary mail.
-const (
-	RefuseOrdinary OrdinaryPolicy = iota // 554
-	AcceptOrdinary                       // in an anomaly envelope
-)
+// Scanner is the antivirus.
+type Scanner interface {
+	Scan(ctx context.Context, message io.WriterTo) (Finding, error)
+}
+
+// Finding is what the antivirus found. Its zero value is a clean message.
+type Finding struct {
+	Virus     string // the name of what was found; empty: nothing
+	Limits    bool   // not all of it could be looked at: too large, too deep
+	Encrypted bool   // a part is encrypted
+}
+
+// Quarantine keeps infected messages for 30 months (RFC 6109 section 2.2.4).
+type Quarantine interface {
+	// Put keeps a message; the same id again changes nothing.
+	Put(ctx context.Context, item Infected, message io.WriterTo) error
+}
+
+// Infected is what is kept beside an infected message.
+type Infected struct {
+	ID         string // hexadecimal digits: names it in the quarantine
+	Time       time.Time
+	Door       Door
+	QueueID    string
+	MessageID  string // PEC msgid, without <>; empty where there is none
+	Reference  string // Message-ID as it came
+	Sender     string
+	Recipients []string
+	Virus      string
+}
 
 // Signer is the provider's key and certificates.
 type Signer interface {
@@ -98,6 +126,9 @@ var ErrUnknown = errors.New("not recorded")
 type Records interface {
 	// LatestIntent is the intent of the highest generation for a key, or ErrUnknown.
 	LatestIntent(ctx context.Context, key Key) (*Intent, error)
+	// Submission is the intent of the access door's message with this PEC msgid,
+	// or ErrUnknown.
+	Submission(ctx context.Context, msgid string) (*Intent, error)
 	// Intent finds an intent by its transaction, or ErrUnknown.
 	Intent(ctx context.Context, id TransactionID) (*Intent, error)
 	// AddIntent records a new intent and its legal-log rows in one step. last is
@@ -126,4 +157,23 @@ type Records interface {
 	PutOutcome(ctx context.Context, key Key, outcome Outcome, events ...Event) (Outcome, error)
 	// Outcome is how a delivery ended, or ErrUnknown.
 	Outcome(ctx context.Context, key Key) (*Outcome, error)
+
+	// Await records what we wait for; a wait that is there already stays.
+	Await(ctx context.Context, waits ...Wait) error
+	// Taken records that the recipient's provider has taken charge; the first
+	// time stays. A wait that is not there is passed over, here and in Ended.
+	Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error
+	// Ended records that delivery, or failure, was notified for a recipient.
+	Ended(ctx context.Context, msgid, recipient string, at time.Time) error
+	// Waits are those that began at that time or before and are not over, the
+	// oldest first.
+	Waits(ctx context.Context, before time.Time) ([]Wait, error)
+	// DecideFirst fixes the date of the 12 h notice of a wait, if nothing came
+	// for it so far; DecideLast that of the 24 h notice, if it has not ended. The
+	// first decision stays. They return the wait as it is then: in one step, so
+	// that no notice says "not received" after it was.
+	DecideFirst(ctx context.Context, w Wait, at time.Time) (Wait, error)
+	DecideLast(ctx context.Context, w Wait, at time.Time) (Wait, error)
+	// Over ends a wait: nothing more will be notified.
+	Over(ctx context.Context, w Wait) error
 }

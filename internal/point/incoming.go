@@ -39,11 +39,21 @@ func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error)
 	if err != nil {
 		return nil, err
 	}
+	if i.forService(t.Recipients) && !serviceNotice(c) {
+		return i.refuseService(ctx, t, c)
+	}
+	if c.Correct() && c.Kind != pec.Envelope {
+		return i.notification(ctx, t, c) // Steps 4 and 5
+	}
+	// Step 3: antivirus.
+	finding, err := i.scan(ctx, t)
 	switch {
-	case c.Correct() && c.Kind == pec.Envelope:
-		return i.envelope(ctx, t, c) // Steps 3 and 4
+	case err != nil:
+		return nil, err
 	case c.Correct():
-		return i.notification(ctx, t, c) // Steps 3 and 5
+		return i.envelope(ctx, t, c, finding.Virus) // Steps 4 and 5
+	case finding.Virus != "":
+		return i.refuseInfected(ctx, t, finding.Virus)
 	}
 	return i.anythingElse(ctx, t, c) // Step 6
 }
@@ -91,15 +101,18 @@ func addressed(forwardPaths []string, d *pec.CertificationData) []string {
 	})
 }
 
-// envelope is Incoming steps 3 and 4: a correct envelope goes on as it is, and
-// we owe its provider the server-server acceptance (RFC 6109 section 3.2.1).
-func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
+// envelope is Incoming steps 4 and 5: intent, log, verdict; then a correct
+// envelope goes on as it is, and we owe its provider the server-server
+// acceptance (RFC 6109 section 3.2.1). Of an infected one we take charge too,
+// but nobody gets it: it is kept, and its provider is told (section 3.2.3).
+func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classification, virus string) (*Verdict, error) {
 	facts := func(_ string, at time.Time) Facts {
 		return Facts{
 			Data: *c.Data, Subject: envelopeSubject(t.Message.Header), Recipients: addressed(t.Recipients, c.Data),
-			MailReceipt: c.Provider.MailReceipt,
+			MailReceipt: c.Provider.MailReceipt, Virus: virus,
 		}
 	}
+	// Step 4: intent, log, verdict by digest.
 	attempt, err := i.begin(ctx, IncomingDoor, t, facts, EventReceived)
 	if err != nil {
 		return nil, err
@@ -108,13 +121,29 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 		i.Logger.Info("repeat of an envelope in the queue dropped", "queue_id", t.QueueID, "id", c.Data.ID)
 		return &Verdict{Discard: true}, nil
 	}
-	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
+	if err := i.keep(ctx, t, c, attempt.Facts.Virus); err != nil {
 		attempt.release()
-		return nil, fmt.Errorf("recording the verdict: %w", err)
+		return nil, err
 	}
-	i.Logger.Info("envelope received", "queue_id", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name, "weak", c.Signature.Weak)
+	i.Logger.Info("envelope received", "queue_id", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name,
+		"weak", c.Signature.Weak, "virus", attempt.Facts.Virus)
+	// Step 5: what is owed.
 	owed := []string{i.Secret.outboxAddress(pec.ServerAcceptance, attempt.ID)}
-	return &Verdict{AddRecipients: owed, Sent: i.sent(attempt)}, nil
+	if attempt.Facts.Virus != "" {
+		owed = append(owed, i.Secret.outboxAddress(pec.VirusDetection, attempt.ID))
+	}
+	return &Verdict{RemoveRecipients: attempt.Facts.Virus != "", AddRecipients: owed, Sent: i.sent(attempt)}, nil
+}
+
+// keep records the verdict on an envelope, and keeps an infected one.
+func (i *Incoming) keep(ctx context.Context, t *Transaction, c *pec.Classification, virus string) error {
+	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
+		return fmt.Errorf("recording the verdict: %w", err)
+	}
+	if virus == "" {
+		return nil
+	}
+	return i.quarantine(ctx, IncomingDoor, t, c.Data.ID, virus)
 }
 
 // envelopeSubject is the original subject as it was encoded, from the subject
@@ -132,7 +161,9 @@ func judged(c *pec.Classification, at time.Time) Judgement {
 	}
 }
 
-// notification is Incoming steps 3 and 5: a peer's correct notification passes.
+// notification is Incoming steps 4 and 5: a peer's correct notification is logged
+// and passes. What we wait for is settled by the delivery point, once it is
+// stored.
 func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
 	event := messageEvent(EventNotification, IncomingDoor, t.QueueID, pec.LegalTime(t.Time), c.Data)
 	event.Notice, event.NoticeID = c.Kind, strings.Trim(pec.MessageID(t.Message.Header), "<>")
@@ -172,7 +203,8 @@ func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Clas
 }
 
 func (p *Provider) takesOrdinary(address string) bool {
-	return p.Accounts.Policy(address) == AcceptOrdinary
+	policy := p.Accounts.Policy(address)
+	return policy.Accept || policy.Forward != ""
 }
 
 // logRefusal records that a message was refused with a permanent reply.

@@ -2,6 +2,7 @@ package point
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/pec-milter/pec-milter/pec"
@@ -11,6 +12,9 @@ import (
 // sender: avvenuta-consegna (RFC 6109 section 3.3.2) or errore-consegna
 // (section 3.3.3).
 func (d *DeliveryPoint) deliveryNotice(ctx context.Context, t *Transaction, m *message, outcome *Outcome, recipient string) error {
+	if m.Kind == pec.VirusDetection {
+		return d.virusNotice(ctx, t, m)
+	}
 	if outcome.Kind == "" {
 		return nil
 	}
@@ -32,9 +36,46 @@ func (d *DeliveryPoint) deliveryNotice(ctx context.Context, t *Transaction, m *m
 	return d.issue(ctx, t.QueueID, notice)
 }
 
+// virusNotice tells our user what a peer's rilevazione-virus told us:
+// errore-consegna per virus, once for each recipient (RFC 6109 section 3.2.4).
+// The peer must speak of a message that we have accepted for that recipient.
+func (d *DeliveryPoint) virusNotice(ctx context.Context, t *Transaction, m *message) error {
+	intent, err := d.Records.Submission(ctx, m.data.ID)
+	if errors.Is(err, ErrUnknown) || err == nil && len(addressed([]string{m.data.Delivered}, &intent.Facts.Data)) == 0 {
+		d.Logger.Error("virus detection for a message that was not sent from here", "queue_id", t.QueueID, "id", m.data.ID,
+			"recipient", m.data.Delivered)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for message %s: %w", m.data.ID, err)
+	}
+	outcome := Outcome{
+		Kind: pec.NonDelivery, Time: pec.LegalTime(t.Time), Error: pec.VirusFound,
+		Detail: fmt.Sprintf("5.5.1 - %s - presenza di un virus nel messaggio", d.Identity.Name),
+	}
+	return d.failureNotice(ctx, intent, m.data.Delivered, outcome, m.data.Detail)
+}
+
+// failureNotice issues errore-consegna to our own user, about one recipient of
+// his message. The outcome is recorded first: the notice keeps its date.
+func (d *DeliveryPoint) failureNotice(ctx context.Context, intent *Intent, recipient string, outcome Outcome, virus string) error {
+	data := intent.Facts.Data
+	key := hashKey("failure", []byte(data.ID), []byte(pec.CanonicalAddress(recipient)))
+	recorded, err := d.Records.PutOutcome(ctx, key, outcome)
+	if err != nil {
+		return fmt.Errorf("recording the failure for %s: %w", recipient, err)
+	}
+	data.Kind, data.Error, data.Time, data.ReceiptType = pec.NonDelivery, recorded.Error, recorded.Time, ""
+	data.Delivered, data.Detail = recipient, recorded.Detail
+	sum := d.Secret.mac("notice", key[:])
+	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
+		Data: data, ID: pec.NewID(sum[:20], d.Identity.Domain), To: data.Sender, Subject: intent.Facts.Subject, Virus: virus,
+	})
+}
+
 // enclose chooses the type of a delivery notice, and encloses the original where
-// that type has it.
-// TODO(#3): until the brief form is built, who asks for it gets the complete one.
+// that type has it: whole, or with hashes in place of its attachments (RFC 6109
+// section 3.3.2.2).
 func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string) error {
 	original, err := m.original.Decoded()
 	if err != nil {
@@ -44,11 +85,18 @@ func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string
 	// primary one.
 	parsed, _ := pec.ReadMessage(original, original.Size())
 	notice.Type = pec.ReceiptFor(m.data.ReceiptType, parsed.Header, recipient)
-	if notice.Type == pec.Brief {
-		notice.Type = pec.Complete
-	}
-	if notice.Type == pec.Complete {
+	switch notice.Type {
+	case pec.Complete:
 		notice.Original = original
+	case pec.Brief:
+		brief, whole, err := pec.BriefOriginal(original, false)
+		if err != nil {
+			return fmt.Errorf("hashing the attachments: %w", err)
+		}
+		if whole != "" {
+			d.Logger.Info("brief receipt encloses the whole original", "id", m.id(), "reason", whole)
+		}
+		notice.Original = brief
 	}
 	return nil
 }

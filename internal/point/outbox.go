@@ -24,54 +24,81 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 	if err != nil {
 		return fmt.Errorf("transaction of %s: %w", recipient, err)
 	}
-	if m.data == nil || m.data.Kind != pec.Envelope || m.id() != intent.Facts.Data.ID {
+	if !belongs(t, m, kind, intent) {
 		d.Logger.Error("outbox recipient on another message", "queue_id", t.QueueID, "recipient", recipient, "id", m.id())
 		return fmt.Errorf("outbox recipient %s belongs to message %s", recipient, intent.Facts.Data.ID)
 	}
-	taken, err := d.commit(ctx, m, kind, intent)
+	claimed, err := d.commit(ctx, m, kind, intent)
 	if err != nil {
 		return err
 	}
 	switch kind {
 	case pec.Acceptance:
 		return d.acceptance(ctx, intent)
+	case pec.NonAcceptance:
+		return d.nonAcceptance(ctx, intent)
 	case pec.ServerAcceptance:
-		return d.serverAcceptance(ctx, intent, taken)
+		return d.serverAcceptance(ctx, intent, claimed)
+	case pec.VirusDetection:
+		return d.virusDetection(ctx, intent, claimed)
 	}
 	return fmt.Errorf("outbox recipient %s: no notice of that kind is owed", recipient)
 }
 
+// belongs tells whether an outbox recipient came on the message for which it was
+// added: an envelope, or a submission that was refused and so is unsigned.
+func belongs(t *Transaction, m *message, kind pec.Kind, intent *Intent) bool {
+	if kind == pec.NonAcceptance {
+		return t.BodyDigest == intent.Facts.BodyDigest
+	}
+	return m.data != nil && m.data.Kind == pec.Envelope && m.id() == intent.Facts.Data.ID
+}
+
 // commit records COMMITTED, and claims for this transaction the recipients that
-// its server-server acceptance speaks for: an envelope that comes in two
-// transactions is taken charge of once for each recipient.
+// its notice speaks for: an envelope that comes in two transactions is taken
+// charge of, or found infected, once for each recipient.
 func (d *DeliveryPoint) commit(ctx context.Context, m *message, kind pec.Kind, intent *Intent) ([]string, error) {
 	var recipients []string
-	if kind == pec.ServerAcceptance {
+	if kind == pec.ServerAcceptance || kind == pec.VirusDetection {
 		recipients = intent.Facts.Recipients
 	}
 	var keys []Key
 	for _, r := range recipients {
-		keys = append(keys, m.key("presa-in-carico", r))
+		keys = append(keys, m.key(string(kind), r))
 	}
 	own, err := d.Records.MarkCommitted(ctx, intent.ID, d.Clock(), keys)
 	if err != nil {
 		return nil, fmt.Errorf("recording that %s is in the queue: %w", intent.Facts.Data.ID, err)
 	}
-	var taken []string
+	var claimed []string
 	for n, r := range recipients {
 		if own[n] {
-			taken = append(taken, r)
+			claimed = append(claimed, r)
 		}
 	}
-	return taken, nil
+	return claimed, nil
 }
 
 // acceptance issues the server-user acceptance: RFC 6109 section 3.1.4.
 func (d *DeliveryPoint) acceptance(ctx context.Context, intent *Intent) error {
+	if err := d.await(ctx, intent); err != nil {
+		return err
+	}
 	data := intent.Facts.Data
 	data.Kind = pec.Acceptance
 	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
-		Data: data, ID: d.noticeID(intent, pec.Acceptance), To: data.Sender, Subject: intent.Facts.Subject,
+		Data: data, ID: d.noticeID(intent, pec.Acceptance, ""), To: data.Sender, Subject: intent.Facts.Subject,
+	})
+}
+
+// nonAcceptance issues the refusal of a submission: RFC 6109 sections 3.1.2 and
+// 3.1.3.
+func (d *DeliveryPoint) nonAcceptance(ctx context.Context, intent *Intent) error {
+	data := intent.Facts.Data
+	data.Kind, data.ReceiptType = pec.NonAcceptance, ""
+	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
+		Data: data, ID: d.noticeID(intent, pec.NonAcceptance, ""), To: data.Sender, Subject: intent.Facts.Subject,
+		Virus: intent.Facts.Virus,
 	})
 }
 
@@ -85,12 +112,31 @@ func (d *DeliveryPoint) serverAcceptance(ctx context.Context, intent *Intent, ta
 	data.Kind, data.Error, data.Time = pec.ServerAcceptance, pec.NoError, intent.Time
 	data.Provider, data.ReceiptType, data.TakenFor = d.Identity.Name, "", taken
 	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
-		Data: data, ID: d.noticeID(intent, pec.ServerAcceptance), To: intent.Facts.MailReceipt, Subject: intent.Facts.Subject,
+		Data: data, ID: d.noticeID(intent, pec.ServerAcceptance, ""), To: intent.Facts.MailReceipt, Subject: intent.Facts.Subject,
 	})
 }
 
+// virusDetection tells the sender's provider that the envelope is infected, for
+// each recipient apart: RFC 6109 section 3.2.3.
+func (d *DeliveryPoint) virusDetection(ctx context.Context, intent *Intent, recipients []string) error {
+	for _, recipient := range recipients {
+		data := intent.Facts.Data
+		data.Kind, data.Error, data.Time = pec.VirusDetection, pec.VirusFound, intent.Time
+		data.Provider, data.ReceiptType, data.Delivered, data.Detail = d.Identity.Name, "", recipient, intent.Facts.Virus
+		err := d.issue(ctx, intent.Facts.QueueID, pec.Notice{
+			Data: data, ID: d.noticeID(intent, pec.VirusDetection, recipient), To: intent.Facts.MailReceipt,
+			Subject: intent.Facts.Subject, Virus: intent.Facts.Virus,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // noticeID is the Message-ID of a notice about a transaction: always the same.
-func (d *DeliveryPoint) noticeID(intent *Intent, kind pec.Kind) string {
-	sum := d.Secret.mac("notice", []byte(kind), intent.ID[:])
+// recipient is empty where one notice speaks for all.
+func (d *DeliveryPoint) noticeID(intent *Intent, kind pec.Kind, recipient string) string {
+	sum := d.Secret.mac("notice", []byte(kind), intent.ID[:], []byte(pec.CanonicalAddress(recipient)))
 	return pec.NewID(sum[:20], d.Identity.Domain)
 }

@@ -107,6 +107,7 @@ func (p *Provider) newIntent(ctx context.Context, key Key, last *Intent, door Do
 	}
 	intent.Facts.QueueID = t.QueueID
 	row := messageEvent(event, door, t.QueueID, at, &intent.Facts.Data)
+	row.Detail = intent.Facts.Data.Detail
 	if err := p.Records.AddIntent(ctx, intent, last, row); err != nil {
 		return nil, fmt.Errorf("recording the intent: %w", err)
 	}

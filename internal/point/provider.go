@@ -24,9 +24,12 @@ type Provider struct {
 	Signer   Signer
 	Injector Injector
 	Store    MailStore
-	State    State
-	Log      Log
-	Records  Records
+	// Scanner is the antivirus; nil only where the operator wrote "none".
+	Scanner    Scanner
+	Quarantine Quarantine // needed with Scanner
+	State      State
+	Log        Log
+	Records    Records
 
 	mailboxes turns // deliveries into one mailbox, one at a time
 }
@@ -71,5 +74,7 @@ var (
 	replyOutbox           = &Reply{550, "5.7.1", "no such domain"}
 	replyMixed            = &Reply{452, "4.5.3", "certified and ordinary recipients: send them one after the other"}
 	replyInProgress       = &Reply{451, "4.3.0", "the same message is being processed, try again later"}
+	replyInfected         = &Reply{554, "5.7.0", "message refused: it contains a virus"}
+	replyService          = &Reply{554, "5.7.1", "this mailbox is for notifications between providers"}
 	replyOrdinary         = &Reply{554, "5.7.1", "this certified mailbox does not take ordinary mail"}
 )

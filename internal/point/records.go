@@ -42,6 +42,23 @@ type Facts struct {
 	Subject string `json:"subject,omitempty"`
 	// MailReceipt is where the signer's provider takes server-server acceptances.
 	MailReceipt string `json:"mail_receipt,omitempty"`
+	// Virus is what the antivirus found; empty: nothing.
+	Virus string `json:"virus,omitempty"`
+	// BodyDigest is that of a refused submission: it goes through the queue
+	// unsigned.
+	BodyDigest [32]byte `json:"body_digest,omitzero"`
+}
+
+// Wait is what the sender's provider waits for, for one certified recipient of
+// one message (RFC 6109 section 3.1.6). Message and recipient name it.
+type Wait struct {
+	ID          string // PEC msgid
+	Recipient   string // in its canonical form
+	Transaction TransactionID
+	Since       time.Time // T0 of the message
+	Taken       time.Time // its provider has taken charge; zero: not yet
+	First       time.Time // date of the 12 h notice; zero: not decided
+	Last        time.Time // date of the 24 h notice; zero: not decided
 }
 
 // Judgement is what was found of a signed message: by the incoming door of a

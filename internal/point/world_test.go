@@ -52,6 +52,9 @@ type node struct {
 	storeErr  func(recipient string) error // before storing
 	storedErr func(recipient string) error // after storing: the reply is lost
 	injectErr func() error                 // after the injection: the reply is lost
+	scanErr   error
+	viruses   []string         // bodies with these words are infected
+	kept      []point.Infected // in quarantine
 }
 
 // mail is a message in an MTA's queue.
@@ -118,6 +121,7 @@ func (w *world) newNode(name string, credential *testpki.Credential) *node {
 	n.provider = &point.Provider{
 		Identity: identity, Secret: point.Secret("secret of " + name + " with 32 bytes or more"), Clock: w.clock, Logger: quiet,
 		Trust: w, Accounts: accounts{}, Signer: n, Injector: n, Store: n, State: store, Log: n.log, Records: n.log,
+		Scanner: n, Quarantine: n,
 	}
 	return n
 }
@@ -160,13 +164,32 @@ type accounts struct{}
 func (accounts) Owns(user, address string) bool { return user == address }
 
 func (accounts) Policy(address string) point.OrdinaryPolicy {
-	if strings.HasPrefix(address, "aperta@") {
-		return point.AcceptOrdinary
+	switch {
+	case strings.HasPrefix(address, "aperta@"):
+		return point.OrdinaryPolicy{Accept: true}
+	case strings.HasPrefix(address, "inoltro@"):
+		return point.OrdinaryPolicy{Forward: "elsewhere@example.org"}
 	}
-	return point.RefuseOrdinary
+	return point.OrdinaryPolicy{}
 }
 
 func (n *node) Current() (crypto.Signer, []*x509.Certificate, error) { return n.key, n.chain, nil }
+
+// Scan finds the words in viruses.
+func (n *node) Scan(_ context.Context, message io.WriterTo) (point.Finding, error) {
+	data := written(n.world.t, message)
+	for _, v := range n.viruses {
+		if bytes.Contains(data, []byte(v)) {
+			return point.Finding{Virus: v}, nil
+		}
+	}
+	return point.Finding{}, n.scanErr
+}
+
+func (n *node) Put(_ context.Context, item point.Infected, _ io.WriterTo) error {
+	n.kept = append(n.kept, item)
+	return nil
+}
 
 // Inject puts a notice into the queue.
 func (n *node) Inject(_ context.Context, from, to string, message io.WriterTo) error {
@@ -256,6 +279,9 @@ func (n *node) take(door front, m *mail, user string, commit bool) error {
 		if err := verdict.Sent(context.Background(), n.world.now); err != nil {
 			return err
 		}
+	}
+	if verdict.RemoveRecipients {
+		t.Recipients = nil
 	}
 	if commit {
 		n.queue = append(n.queue, &mail{m.from, append(t.Recipients, verdict.AddRecipients...), data})
