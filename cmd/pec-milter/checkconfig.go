@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"time"
 )
 
 type checkCommand struct {
@@ -18,7 +17,7 @@ func (k *checkCommand) Run(o out) error {
 		return err
 	}
 	logger := slog.New(slog.DiscardHandler)
-	s, err := openExamined(c, time.Now, logger)
+	s, err := openExamined(c, clock(), logger)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,17 +34,30 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// waitForDoor waits until a unix socket takes connections.
+// waitForDoor waits until the delivery door's unix socket greets: the daemon
+// listens before it is ready.
 func waitForDoor(ts *testscript.TestScript, _ bool, args []string) {
 	for range 200 {
-		conn, err := net.Dial("unix", ts.MkAbs(args[0]))
-		if err == nil {
-			conn.Close()
+		if greets(ts.MkAbs(args[0])) {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("%s: nobody listens", args[0])
+	ts.Fatalf("%s: nobody greets", args[0])
+}
+
+func greets(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if conn.SetReadDeadline(time.Now().Add(10*time.Second)) != nil {
+		return false
+	}
+	greeting := make([]byte, 3)
+	_, err = io.ReadFull(conn, greeting)
+	return err == nil && string(greeting) == "220"
 }
 
 // writeProvider writes what a provider needs, with a key file, into the script's

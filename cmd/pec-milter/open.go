@@ -14,11 +14,13 @@ import (
 
 	"github.com/pec-milter/pec-milter/hsm"
 	"github.com/pec-milter/pec-milter/internal/account"
+	"github.com/pec-milter/pec-milter/internal/antivirus"
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/directory"
 	"github.com/pec-milter/pec-milter/internal/inject"
 	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/quarantine"
 	"github.com/pec-milter/pec-milter/internal/state"
 	"github.com/pec-milter/pec-milter/lmtpdeliver"
 	"github.com/pec-milter/pec-milter/pec"
@@ -26,9 +28,10 @@ import (
 
 // services are the effects of the doors, open.
 type services struct {
-	provider *point.Provider
-	log      *legallog.Log
-	closers  []func() error
+	provider   *point.Provider
+	log        *legallog.Log
+	quarantine *quarantine.Quarantine // nil: there is no antivirus
+	closers    []func() error
 }
 
 // loadConfig loads a configuration and checks that its files can be read.
@@ -63,7 +66,8 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
 			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
 		},
-		Clock: clock, Logger: logger,
+		Limits: pec.Limits{Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients},
+		Clock:  clock, Logger: logger,
 		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
@@ -71,7 +75,7 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 		},
 	}}
 	for _, open := range []func(*config.Config, *slog.Logger) error{
-		s.openSecret, s.openDirectory, s.openAccounts, s.openSigner,
+		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner,
 	} {
 		if err := open(c, logger); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -109,6 +113,23 @@ func (s *services) openAccounts(c *config.Config, logger *slog.Logger) error {
 		return &exit{exitConfig, err}
 	}
 	s.provider.Accounts = file
+	return nil
+}
+
+// openAntivirus leaves it out where the operator wrote "none". It does not ask
+// clamd, which may come later: mail gets 451 until then.
+func (s *services) openAntivirus(c *config.Config, logger *slog.Logger) (err error) {
+	if c.Antivirus == config.AntivirusNone {
+		logger.Warn("no antivirus: mail is certified unscanned, against RFC 6109 sections 3.1.3 and 3.2.3")
+		return nil
+	}
+	if s.quarantine, err = quarantine.New(c.Quarantine.Directory); err != nil {
+		return &exit{exitConfig, err}
+	}
+	s.provider.Quarantine = s.quarantine
+	s.provider.Scanner = &antivirus.Clamd{
+		Network: c.Clamd.Socket.Network, Address: c.Clamd.Socket.Address, Timeout: c.Clamd.Timeout.Duration,
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *serveCommand) Run() error {
 		return err
 	}
 	defer sockets.close()
-	services, err := openServices(c, time.Now, logger)
+	services, err := openServices(c, clock(), logger)
 	if err != nil {
 		return err
 	}
@@ -125,6 +125,8 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 		go func() { failed <- d.server.Serve(sockets[d.name]) }()
 		logger.Info("door open", "door", d.name, "socket", sockets[d.name].Addr())
 	}
+	stopTimer := s.timer().start(ctx, timerPeriod)
+	defer stopTimer()
 	var err error
 	select {
 	case <-ctx.Done():

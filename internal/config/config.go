@@ -15,22 +15,30 @@ import (
 
 // Config is the whole file. Load has checked it and filled in the defaults.
 type Config struct {
-	// Antivirus is what scans for viruses: required, and "none" is the only
-	// value so far. Mail is then certified unscanned, against RFC 6109 sections
-	// 3.1.3 and 3.2.3: it must be written out.
-	Antivirus string    `toml:"antivirus"`
-	Provider  Provider  `toml:"provider"`
-	Access    Access    `toml:"access"`
-	Incoming  Incoming  `toml:"incoming"`
-	Delivery  Delivery  `toml:"delivery"`
-	Inject    Inject    `toml:"inject"`
-	MTA       MTA       `toml:"mta"`
-	Signer    Signer    `toml:"signer"`
-	Directory Directory `toml:"directory"`
-	Accounts  Accounts  `toml:"accounts"`
-	State     State     `toml:"state"`
-	Log       Log       `toml:"log"`
+	// Antivirus is what scans for viruses: "clamd" or "none", required. With
+	// "none" mail is certified unscanned, against RFC 6109 sections 3.1.3 and
+	// 3.2.3: it must be written out.
+	Antivirus  string     `toml:"antivirus"`
+	Provider   Provider   `toml:"provider"`
+	Access     Access     `toml:"access"`
+	Incoming   Incoming   `toml:"incoming"`
+	Delivery   Delivery   `toml:"delivery"`
+	Inject     Inject     `toml:"inject"`
+	MTA        MTA        `toml:"mta"`
+	Clamd      Clamd      `toml:"clamd"`
+	Quarantine Quarantine `toml:"quarantine"`
+	Signer     Signer     `toml:"signer"`
+	Directory  Directory  `toml:"directory"`
+	Accounts   Accounts   `toml:"accounts"`
+	State      State      `toml:"state"`
+	Log        Log        `toml:"log"`
 }
+
+// The values of Config.Antivirus.
+const (
+	AntivirusClamd = "clamd"
+	AntivirusNone  = "none"
+)
 
 // Provider is who the provider is, as the PEC providers directory has it (RFC
 // 6109 section 4.5).
@@ -58,6 +66,13 @@ type Provider struct {
 // Access is the access point: the milter for what users submit.
 type Access struct {
 	Listen Socket `toml:"listen"` // socket, required
+	// MaxTotal is the largest product of a message's size in bytes and the number
+	// of its recipients: integer, 0 (the default) or at least 30,000,000 (DM
+	// 2-11-2005 art. 12). 0: no limit but mta.max_size.
+	MaxTotal int64 `toml:"max_total"`
+	// MaxRecipients is the largest number of recipients: integer, default 500,
+	// at least 50 (art. 12 again).
+	MaxRecipients int `toml:"max_recipients"`
 }
 
 // Incoming is the incoming point: the milter for what the world sends.
@@ -95,6 +110,23 @@ type MTA struct {
 	// SocketGroup is the group that may connect to the unix sockets: text,
 	// default empty, which leaves the daemon's own.
 	SocketGroup string `toml:"socket_group"`
+}
+
+// Clamd is the ClamAV daemon. With antivirus = "none" it is an error to give it.
+type Clamd struct {
+	// Socket is where clamd listens: socket, required with antivirus = "clamd".
+	Socket Socket `toml:"socket"`
+	// Timeout is how long the scan of one message may take: duration, default
+	// "120s". At most 0.8 of mta.content_timeout.
+	Timeout Duration `toml:"timeout"`
+}
+
+// Quarantine is where infected messages are kept (RFC 6109 section 2.2.4). With
+// antivirus = "none" it is an error to give it.
+type Quarantine struct {
+	// Directory is for the daemon alone, not open to other users: path, required
+	// with antivirus = "clamd".
+	Directory string `toml:"directory"`
 }
 
 // Signer is the key that signs: KeyFile, or a key on a PKCS#11 token. For the
@@ -157,12 +189,14 @@ type Log struct {
 // defaults is the configuration of an empty file.
 func defaults() *Config {
 	return &Config{
+		Access: Access{MaxRecipients: 500},
 		Inject: Inject{Hello: "localhost"},
 		MTA: MTA{
 			ContentTimeout: Duration{Duration: 300 * time.Second},
 			MaxSize:        128 << 20,
 			SpoolDirectory: os.TempDir(),
 		},
+		Clamd:  Clamd{Timeout: Duration{Duration: 120 * time.Second}},
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
 		Log:    Log{Format: "text"},
 	}

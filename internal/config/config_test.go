@@ -25,16 +25,20 @@ func TestLoadExample(t *testing.T) {
 	here := func(name string) string { return filepath.Join(directory, name) }
 	spool := "/var/spool/postfix/pec-milter/"
 	want := &Config{
-		Antivirus: "none",
+		Antivirus: "clamd",
 		Provider: Provider{
 			Name: "Alfa PEC S.p.A.", Domain: "alfa.example", Domains: []string{"alfa.example", "pec.cliente.example"},
 			Address: "posta-certificata@alfa.example", MailReceipt: "ricevute@alfa.example", SecretFile: here("secret"),
 		},
-		Access:   Access{Socket{Network: "unix", Address: spool + "access.sock"}},
+		Access:   Access{Listen: Socket{Network: "unix", Address: spool + "access.sock"}, MaxRecipients: 500},
 		Incoming: Incoming{Socket{Network: "unix", Address: spool + "incoming.sock"}},
 		Delivery: Delivery{Socket{Network: "unix", Address: spool + "delivery.sock"}, Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"}},
 		Inject:   Inject{"127.0.0.1:10027", "localhost"},
 		MTA:      MTA{ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp"},
+		Clamd: Clamd{
+			Socket{Network: "unix", Address: "/run/clamav/clamd.ctl"}, Duration{Duration: 2 * time.Minute},
+		},
+		Quarantine: Quarantine{"/var/lib/pec-milter/quarantine"},
 		Signer: Signer{
 			CertificateFile: here("signer.pem"), Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec",
 			PINFile: here("pin"), Timeout: Duration{Duration: 20 * time.Second},
@@ -64,7 +68,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 8; shown != want {
+	if want := 11; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -76,7 +80,9 @@ func TestExampleShowsDefaults(t *testing.T) {
 		t.Fatalf("Load() with the defaults written out: error = %v", err)
 	}
 	want := defaults()
-	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout || got.Log != want.Log {
+	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
+	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
+		got.Log != want.Log || got.Access != want.Access || got.Clamd != want.Clamd {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }
@@ -165,6 +171,9 @@ func TestLoadNormalises(t *testing.T) {
 	}
 	if want := filepath.Join(here, "run/in.sock"); got.Incoming.Listen.Address != want {
 		t.Errorf("incoming.listen = %q, want %q", got.Incoming.Listen.Address, want)
+	}
+	if got.Access.MaxTotal != 30_000_000 || got.Access.MaxRecipients != 50 {
+		t.Errorf("access limits = %d and %d, want 30000000 and 50", got.Access.MaxTotal, got.Access.MaxRecipients)
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)

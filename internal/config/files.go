@@ -19,6 +19,7 @@ func (c *Config) references() []reference {
 	all := []reference{
 		{"provider.secret_file", &c.Provider.SecretFile, func(string) error { _, err := c.Provider.ReadSecret(); return err }},
 		{"mta.spool_directory", &c.MTA.SpoolDirectory, checkDirectory},
+		{"quarantine.directory", &c.Quarantine.Directory, checkPrivateDirectory},
 		{"signer.certificate_file", &c.Signer.CertificateFile, checkFile},
 		{"signer.key_file", &c.Signer.KeyFile, checkPrivate},
 		{"signer.module", &c.Signer.Module, checkFile},
@@ -68,6 +69,21 @@ func checkPrivate(path string) error {
 	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		return fmt.Errorf("%s is open to every user of this machine (mode %04o): chmod %04o %s", path, mode, mode&^0o007, path)
+	}
+	return nil
+}
+
+// checkPrivateDirectory is for what nobody but the daemon reads.
+func checkPrivateDirectory(path string) error {
+	if err := checkDirectory(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("%s is open to other users (mode %04o): chmod 0700 %s", path, mode, path)
 	}
 	return nil
 }

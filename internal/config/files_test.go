@@ -121,6 +121,26 @@ func TestCheckFilesPrivateKey(t *testing.T) {
 	checkLines(t, config.CheckFiles(), []string{"signer.key_file: " + key + " is open to every user", "signer.pin_file: "})
 }
 
+func TestCheckFilesQuarantine(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "quarantine")
+	config := &Config{Quarantine: Quarantine{directory}}
+	checkLines(t, config.CheckFiles(), []string{"quarantine.directory: open " + directory})
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	checkLines(t, config.CheckFiles(), nil)
+	if err := os.Chmod(directory, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	checkLines(t, config.CheckFiles(), []string{"(mode 0750): chmod 0700 " + directory})
+	file := filepath.Join(directory, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config.Quarantine.Directory = file
+	checkLines(t, config.CheckFiles(), []string{"quarantine.directory: "})
+}
+
 func TestSocketLength(t *testing.T) {
 	cases := []struct {
 		name   string

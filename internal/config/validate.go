@@ -13,6 +13,7 @@ func (c *Config) validate(f *faults) {
 	c.validateAntivirus(f)
 	c.Provider.validate(f)
 	c.validateSockets(f)
+	c.Access.validate(f)
 	c.Inject.validate(f)
 	c.MTA.validate(f)
 	c.Signer.validate(f, c.MTA.ContentTimeout.Duration)
@@ -28,14 +29,46 @@ func (c *Config) validate(f *faults) {
 
 // validateAntivirus: it must be seen in the file that nothing scans.
 func (c *Config) validateAntivirus(f *faults) {
-	const remedy = `write antivirus = "none" at the top of the file, before the first table; ` +
-		"nothing else is built yet, and mail is then certified without a scan for viruses, which must be written out"
+	const remedy = `write antivirus = "clamd" at the top of the file, before the first table; or "none", which must be ` +
+		"written out: mail is then certified without a scan for viruses, against RFC 6109 sections 3.1.3 and 3.2.3"
 	switch c.Antivirus {
-	case "none":
+	case AntivirusClamd:
+		f.required("quarantine.directory", c.Quarantine.Directory)
+		f.withinMTA("clamd.timeout", c.Clamd.Timeout, c.MTA.ContentTimeout.Duration)
+	case AntivirusNone:
+		c.validateUnscanned(f)
 	case "":
 		f.add("antivirus", "is missing: %s", remedy)
 	default:
 		f.add("antivirus", "%q is not known: %s", c.Antivirus, remedy)
+	}
+}
+
+// validateUnscanned: who gives settings of an antivirus wants one.
+func (c *Config) validateUnscanned(f *faults) {
+	const remedy = `is given, but with antivirus = "none" nothing scans: write antivirus = "clamd", or remove the table`
+	if c.Clamd != defaults().Clamd {
+		f.add("clamd", remedy)
+	}
+	if c.Quarantine != (Quarantine{}) {
+		f.add("quarantine", remedy)
+	}
+}
+
+// What the law asks for at least, DM 2-11-2005 art. 12: the product of size and
+// recipients in bytes, and the number of recipients.
+const (
+	leastTotal      = 30_000_000
+	leastRecipients = 50
+)
+
+func (a *Access) validate(f *faults) {
+	if a.MaxTotal != 0 && a.MaxTotal < leastTotal {
+		f.add("access.max_total", "%d is too small: size times recipients up to 30 MB must be accepted; write at least %d, or 0 for no limit",
+			a.MaxTotal, leastTotal)
+	}
+	if a.MaxRecipients < leastRecipients {
+		f.add("access.max_recipients", "%d is too small: %d recipients must be accepted; write at least that", a.MaxRecipients, leastRecipients)
 	}
 }
 
@@ -174,11 +207,7 @@ func (s *Signer) validate(f *faults, contentTimeout time.Duration) {
 	if s.KeyID.fault != nil {
 		f.add("signer.key_id", "%v", s.KeyID.fault)
 	}
-	if s.Timeout.fault != nil {
-		f.add("signer.timeout", "%v", s.Timeout.fault)
-	} else if most := contentTimeout / 10 * 8; contentTimeout > 0 && s.Timeout.Duration > most {
-		f.add("signer.timeout", "%v is over 0.8 of mta.content_timeout: the MTA would give up first; write at most %v", s.Timeout, most)
-	}
+	f.withinMTA("signer.timeout", s.Timeout, contentTimeout)
 }
 
 func (s *Signer) validateToken(f *faults) {
@@ -214,6 +243,15 @@ func (f *faults) required(key, value string) bool {
 	return value != ""
 }
 
+// withinMTA checks a duration that the MTA must outwait.
+func (f *faults) withinMTA(key string, d Duration, contentTimeout time.Duration) {
+	if d.fault != nil {
+		f.add(key, "%v", d.fault)
+	} else if most := contentTimeout / 10 * 8; contentTimeout > 0 && d.Duration > most {
+		f.add(key, "%v is over 0.8 of mta.content_timeout: the MTA would give up first; write at most %v", d, most)
+	}
+}
+
 // domain checks a domain and gives it in lower case.
 func (f *faults) domain(key, domain string) string {
 	lower := strings.ToLower(domain)
@@ -229,11 +267,16 @@ type namedSocket struct {
 	socket *Socket
 }
 
+// sockets are those that the configuration must give.
 func (c *Config) sockets() []namedSocket {
-	return []namedSocket{
+	all := []namedSocket{
 		{"access.listen", &c.Access.Listen},
 		{"incoming.listen", &c.Incoming.Listen},
 		{"delivery.listen", &c.Delivery.Listen},
 		{"delivery.mailbox", &c.Delivery.Mailbox},
 	}
+	if c.Antivirus == AntivirusClamd {
+		all = append(all, namedSocket{"clamd.socket", &c.Clamd.Socket})
+	}
+	return all
 }
