@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -54,13 +56,23 @@ func (t *timer) start(ctx context.Context, period time.Duration) (stop func()) {
 
 // work does what is due. What fails is tried again when it is due again.
 func (t *timer) work(ctx context.Context) {
-	if err := t.timeouts(ctx); err != nil && ctx.Err() == nil {
+	if err := recovered(ctx, t.timeouts); err != nil && ctx.Err() == nil {
 		t.logger.Error("time-out notices not issued, trying again in a minute", "error", err)
 	}
 	if now := t.clock(); t.expire != nil && now.Sub(t.expired) >= expirePeriod {
 		t.expired = now
 		t.clear(ctx, now)
 	}
+}
+
+// recovered makes an error of a panic: the doors must stay open.
+func recovered(ctx context.Context, work func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return work(ctx)
 }
 
 func (t *timer) clear(ctx context.Context, now time.Time) {

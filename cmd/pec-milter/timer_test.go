@@ -81,3 +81,17 @@ func TestTimerStartAndStop(t *testing.T) {
 		t.Error("stop() did not wait for what was under way")
 	}
 }
+
+// TestTimerPanics: a panic is a line in the log, and the timer goes on.
+func TestTimerPanics(t *testing.T) {
+	var log bytes.Buffer
+	timer := &timer{
+		clock: time.Now, logger: slog.New(slog.NewTextHandler(&log, nil)),
+		timeouts: func(context.Context) error { panic("no such thing") },
+	}
+	timer.work(t.Context())
+	timer.work(t.Context())
+	if got := strings.Count(log.String(), "panic: no such thing"); got != 2 {
+		t.Errorf("%d panics in the log, want 2:\n%s", got, &log)
+	}
+}

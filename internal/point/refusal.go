@@ -79,14 +79,10 @@ func (p *Provider) scan(ctx context.Context, t *Transaction) (Finding, error) {
 // again are the same item.
 func (p *Provider) quarantine(ctx context.Context, door Door, t *Transaction, id, virus string) error {
 	key := hashKey("infected", []byte(t.Message.Header.String()), t.BodyDigest[:])
-	err := p.Quarantine.Put(ctx, Infected{
+	return p.Quarantine.Put(ctx, Infected{
 		ID: hex.EncodeToString(key[:]), Time: t.Time, Door: door, QueueID: t.QueueID, MessageID: id,
 		Reference: pec.MessageID(t.Message.Header), Sender: t.ReversePath, Recipients: t.Recipients, Virus: virus,
 	}, t.Message)
-	if err != nil {
-		return fmt.Errorf("quarantine: %w", err)
-	}
-	return nil
 }
 
 // refuse ends a refused submission: nobody gets it but the outbox, and from
