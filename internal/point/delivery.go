@@ -127,9 +127,14 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	return &recorded, nil
 }
 
-// handOver stores a message in its mailbox. Ordinary mail goes on to where the
-// mailbox wants it forwarded: as it came, taken out of the anomaly envelope.
+// handOver stores a message in its mailbox; the service mailbox takes what
+// providers tell each other, and nothing else (RFC 6109 section 2.2.5). Ordinary
+// mail goes on to where the mailbox wants it forwarded: as it came, taken out of
+// the anomaly envelope.
 func (d *DeliveryPoint) handOver(ctx context.Context, t *Transaction, m *message, recipient string, content io.WriterTo) (string, error) {
+	if d.forService([]string{recipient}) && m.Kind != pec.ServerAcceptance && m.Kind != pec.VirusDetection {
+		return "", replyService
+	}
 	target := d.Accounts.Policy(recipient).Forward
 	if !m.Ordinary || target == "" {
 		return d.storeInTurn(ctx, t.ReversePath, recipient, content)

@@ -156,6 +156,17 @@ func TestOrdinaryMail(t *testing.T) {
 	}
 }
 
+// TestUserWritesToServiceMailbox: LP-02, our own user writes to the provider
+// itself: errore-consegna, and nothing in the mailbox.
+func TestUserWritesToServiceMailbox(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(&mail{mario, []string{alfaDesk}, message(mario, alfaDesk)}))
+	w.run()
+	expect(t, "service mailbox", w.alfa.kinds(alfaDesk), "presa-in-carico")
+	d := w.notice(w.alfa, mario, pec.NonDelivery)
+	expect(t, "errore", string(d.Error), "altro")
+}
+
 // TestServiceMailbox: it takes presa-in-carico and rilevazione-virus that
 // verify; LP-01, LP-02: all else is refused, automatic answers are dropped.
 func TestServiceMailbox(t *testing.T) {
