@@ -20,10 +20,10 @@ build:
 # make demo KEEP=1 leaves the servers running for a mail client, until
 # make demo-stop.
 demo: setup build
-	$(GO) run ./internal/integration/demo $(if $(KEEP),-keep)
+	@$(GO) run ./internal/integration/demo $(if $(KEEP),-keep)
 
 demo-stop:
-	$(GO) run ./internal/integration/demo -stop
+	@$(GO) run ./internal/integration/demo -stop
 
 test: setup
 	$(GO) vet ./...

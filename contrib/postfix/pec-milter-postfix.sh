@@ -105,13 +105,13 @@ undo() {
 		undo_services
 	fi
 	install_files "$work"
+	rmdir "$(value queue_directory)/$PEC_SOCKETS" 2>/dev/null || true # in use
 	rm -r "$saved" "$domains_file"
-	rmdir "$(value queue_directory)/$PEC_SOCKETS" 2>/dev/null || true # in use, or not ours
 }
 
 undo_settings() {
 	for name in $(changed -n '{print $1}'); do
-		old=$(postconf -c "$saved" -n | sed -n "s/^\($name = .*\)/\1/p")
+		old=$(postconf -c "$saved" -n | sed -n "/^$name =/p")
 		if [ -n "$old" ]; then
 			set_main "$old"
 		else

@@ -12,7 +12,6 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -177,13 +176,4 @@ func Judges(message []byte, daticert []byte, authority, dtd string) error {
 	}
 	_, err = run(nil, "xmllint", "--noout", "--nonet", "--dtdvalid", dtd, xml)
 	return err
-}
-
-// Describe is a certified message in one line, for a person.
-func (d CertificationData) Describe() string {
-	var to []string
-	for _, r := range d.Recipients {
-		to = append(to, r.Address+" ("+string(r.Kind)+")")
-	}
-	return fmt.Sprintf("%s %s from %s to %s", d.Kind, d.ID, d.Sender, strings.Join(to, ", "))
 }

@@ -57,6 +57,7 @@ func (s *stage) stories() map[string]command {
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
 		"pec-milter":  {"PROVIDER ARGUMENT", s.pecMilter}, // any number of them
 		"variant":     {"PROVIDER NAME OLD NEW", s.variant},
+		"secret":      {"PROVIDER NAME TEXT", s.secret},     // a private file beside it
 		"peak-memory": {"PROVIDER MEGABYTES", s.peakMemory}, // it never had more resident
 
 		// N submissions, and a SIGKILL for each: as soon as the client has its 250; when
@@ -233,6 +234,14 @@ func (s *stage) variant(_ *bytes.Buffer, _ *testscript.TestScript, args []string
 		return fmt.Errorf("%s does not contain %q", p.ConfigFile(), args[2])
 	}
 	return os.WriteFile(p.daemonFile(args[1]), []byte(strings.ReplaceAll(string(text), args[2], args[3])), 0o644)
+}
+
+func (s *stage) secret(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.daemonFile(args[1]), []byte(args[2]+"\n"), 0o600)
 }
 
 func (s *stage) pecMilter(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {

@@ -22,7 +22,7 @@ func (p *Provider) StartDaemon() error {
 		command: []string{p.world.options.Binary, "serve", "--config", p.ConfigFile()},
 		env:     p.daemonEnvironment(),
 		log:     p.LogFile(),
-		outlive: p.world.options.Outlive,
+		guard:   p.world.guard,
 	}.start()
 	if err != nil {
 		return err

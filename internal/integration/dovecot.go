@@ -19,7 +19,7 @@ func (s *Site) startDovecot() error {
 		name:    "Dovecot of " + s.Name,
 		command: []string{"dovecot", "-F", "-c", config},
 		log:     filepath.Join(s.Dir, "dovecot.out"),
-		outlive: s.world.options.Outlive,
+		guard:   s.world.guard,
 	}.start()
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (s *Site) startPostfix() error {
 		name:    "Postfix of " + s.Name,
 		command: []string{"/usr/lib/postfix/sbin/master", "-c", s.postfixDir(), "-s"},
 		log:     filepath.Join(s.Dir, "postfix.out"),
-		outlive: s.world.options.Outlive,
+		guard:   s.world.guard,
 	}.start()
 	if err != nil {
 		return err

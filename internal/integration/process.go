@@ -25,7 +25,7 @@ type program struct {
 	command []string
 	env     []string // beside our own environment
 	log     string   // file that takes its output
-	outlive bool     // goes on when we end; else it ends with us, however we end
+	guard   *guard   // ends it with us, however we end; nil: nobody does
 }
 
 // start runs the program as the head of its own process group, so that the
@@ -40,12 +40,10 @@ func (p program) start() (*process, error) {
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if !p.outlive {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
-	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.name, err)
 	}
+	p.guard.watch(cmd.Process.Pid)
 	started := &process{p.name, cmd, make(chan struct{})}
 	go func() {
 		defer close(started.done)

@@ -123,7 +123,7 @@ func (s *Site) writeUsers(changed string) error {
 	return waitFor("user "+changed, 30*time.Second, func() error {
 		known, err := run(nil, "doveadm", "-c", s.dovecotConf(), "user", changed)
 		if err == nil && !strings.Contains(string(known), strings.TrimPrefix(s.quotaField(changed), "userdb_quota_rule=")) {
-			err = errors.New("Dovecot does not know its quota yet")
+			err = errors.New("its quota is not known to Dovecot yet")
 		}
 		return err
 	})

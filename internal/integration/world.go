@@ -20,7 +20,7 @@ type Options struct {
 	// and its injection port, so that a story can stop things in between.
 	Proxies bool
 	// Outlive leaves the servers running when this process ends without Stop.
-	// Otherwise they end with it, however it ends.
+	// Otherwise they end with it, however it ends, and their files are removed.
 	Outlive bool
 }
 
@@ -32,6 +32,7 @@ type World struct {
 	Ordinary  *Site // ordinary.example
 
 	options     Options
+	guard       *guard // nil with Options.Outlive
 	authorities *authorities
 }
 
@@ -58,6 +59,11 @@ func newWorld(options Options) (*World, error) {
 		return nil, err
 	}
 	w := &World{Dir: dir, options: options}
+	if !options.Outlive {
+		if w.guard, err = startGuard(dir); err != nil {
+			return nil, err
+		}
+	}
 	names := options.Providers
 	if len(names) == 0 {
 		names = []string{"alfa", "beta"}
@@ -134,7 +140,7 @@ func (w *World) Stop() error {
 	for _, p := range w.Providers {
 		steps = append(steps, p.stop)
 	}
-	return errors.Join(together(steps), os.RemoveAll(w.Dir))
+	return errors.Join(together(steps), w.guard.stop(), os.RemoveAll(w.Dir))
 }
 
 // SaveLogs copies the logs of all servers into a directory, as site-name.log: Stop

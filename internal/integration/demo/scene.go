@@ -92,7 +92,7 @@ func (s *scene) submit() error {
 	if err := s.alfa().Submit(integration.NewMail(s.submitted, sender, recipients...)); err != nil {
 		return fmt.Errorf("submitting the message: %w", err)
 	}
-	s.page.event(s.start, s.start, "mario's client", "submitted", "SASL over STARTTLS, answered 250")
+	s.page.event(time.Now(), s.start, "mario's client", "submitted", "SASL over STARTTLS, answered 250")
 	return nil
 }
 
