@@ -102,7 +102,7 @@ func draftGolden(t *testing.T, dir string, c goldenCase, by Issuer) (*Draft, err
 	}
 	if c.Notice != nil {
 		if in != nil {
-			c.Notice.Original = bytes.NewReader(in)
+			c.Notice.Original = enclosedGolden(t, c.Notice.Type, in)
 		}
 		return NewNotice(*c.Notice, by)
 	}
@@ -112,6 +112,19 @@ func draftGolden(t *testing.T, dir string, c goldenCase, by Issuer) (*Draft, err
 	}
 	c.Envelope.Subject, c.Envelope.Reference = Subject(message.Header), MessageID(message.Header)
 	return NewEnvelope(message, *c.Envelope, by)
+}
+
+// enclosedGolden is what a delivery notice of that type encloses.
+func enclosedGolden(t *testing.T, kind ReceiptType, original []byte) Body {
+	t.Helper()
+	if kind != Brief {
+		return bytes.NewReader(original)
+	}
+	brief, whole, err := BriefOriginal(bytes.NewReader(original), false)
+	if err != nil || whole != "" {
+		t.Fatalf("brief form: %v, left whole: %q", err, whole)
+	}
+	return brief
 }
 
 func readTestMessage(t testing.TB, data []byte) Message {
