@@ -106,11 +106,16 @@ func TestHeaderVariants(t *testing.T) {
 	}
 }
 
+// issuer is a provider as one who signs.
+func (n *node) issuer(seed string) pec.Issuer {
+	identity := n.provider.Identity
+	return pec.Issuer{Name: identity.Name, Address: identity.Address, Key: n.key, Chain: n.chain, Seed: []byte(seed + " and 16 bytes")}
+}
+
 // sign is a genuine notice of a provider.
 func (n *node) sign(notice pec.Notice) []byte {
 	n.world.t.Helper()
-	identity := n.provider.Identity
-	by := pec.Issuer{Name: identity.Name, Address: identity.Address, Key: n.key, Chain: n.chain, Seed: []byte(notice.ID + " and 16 bytes")}
+	by := n.issuer(notice.ID)
 	draft, err := pec.NewNotice(notice, by)
 	check(n.world.t, err)
 	signed, err := draft.Sign(by)
