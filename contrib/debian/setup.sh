@@ -13,7 +13,7 @@ set -eu
 # The servers that the stories run, the second judges (openssl, xmllint), and a
 # C compiler for PKCS#11 and the race detector.
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
-	dovecot-sieve softhsm2 openssl libxml2-utils gcc libc6-dev ca-certificates'
+	dovecot-sieve clamav-daemon softhsm2 openssl libxml2-utils gcc libc6-dev ca-certificates'
 
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
@@ -91,7 +91,10 @@ install_quietly() {
 	forbid_services
 	before=$(enabled_units)
 	export DEBIAN_FRONTEND=noninteractive
-	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+	debconf-set-selections <<-'ANSWERS'
+		postfix postfix/main_mailer_type select No configuration
+		clamav-freshclam clamav-freshclam/autoupdate_freshclam select manual
+	ANSWERS
 	apt-get -q -o DPkg::Lock::Timeout=120 update >&2
 	apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
 	disable_new_units

@@ -30,9 +30,11 @@ func (s *stage) stories() map[string]command {
 		"users": {"ADDRESS", s.users}, // any number of them
 		"quota": {"ADDRESS BYTES", s.quota},
 		"sieve": {"ADDRESS FILE", s.sieve}, // the user's own script
+		// What becomes of ordinary mail: refuse, accept or forward:ADDRESS.
+		"policy": {"ADDRESS POLICY", s.policy},
 
 		// Messages. TO may be several, with commas. FILE is a file of the story, with LF
-		// line ends.
+		// line ends; EICAR in braces stands for the test virus.
 		"submit":    {"FILE FROM TO", s.submit},          // STARTTLS, authenticated as FROM
 		"submit-as": {"USER FILE FROM TO", s.submitAs},   // USER may be "nobody"
 		"send":      {"PROVIDER FILE FROM TO", s.send},   // to port 25, as another server does
@@ -47,11 +49,33 @@ func (s *stage) stories() map[string]command {
 		"await": {"ADDRESS KIND N [ABOUT]", s.await},
 		"reach": {"ADDRESS KIND N", s.reach},
 		"show":  {"ADDRESS KIND", s.show},
+		"last":  {"ADDRESS KIND", s.last}, // as show, of the last that is there
 
-		// Servers. ACT is start, stop or, for the daemon, kill.
+		// What notices speak of, ABOUT as above. await-about: one notice for each
+		// recipient; taken: one presa-in-carico for each group, with commas; and no more
+		// when all queues are empty. notices: the N time-out notices there are now.
+		"await-about": {"ADDRESS KIND ABOUT RECIPIENT", s.awaitAbout}, // any number of them
+		"taken":       {"ADDRESS ABOUT GROUP", s.taken},               // any number of them
+		"notices":     {"ADDRESS N", s.notices},
+		"quarantined": {"PROVIDER VIRUS", s.quarantined}, // it keeps a message with that
+		// A recipient waits in Postfix's queue, put off.
+		"await-queued": {"PROVIDER RECIPIENT", s.awaitQueued},
+		"wait":         {"DURATION", s.wait},
+
+		// The rules of the daily log that this story breaks on purpose: all others must
+		// hold at its end. BREACH is an address of the message and part of the rule.
+		"breach": {"ADDRESS BREACH", s.expectBreach},
+
+		// Servers. ACT is start, stop or, for the daemon, kill; for the antivirus also
+		// ignore (the test virus is clean) and know (it is found again).
 		"daemon": {"ACT PROVIDER", s.daemon}, // pec-milter
 		"store":  {"ACT PROVIDER", s.store},  // Dovecot
-		"flush":  {"PROVIDER", s.flush},      // Postfix tries what is in its queue
+		"clamd":  {"ACT PROVIDER", s.clamd},
+		"flush":  {"PROVIDER", s.flush}, // Postfix tries what is in its queue
+		// A setting of main.cf, until the end of the story.
+		"postfix": {"PROVIDER SETTING", s.postfix},
+		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
+		"clock": {"PROVIDER DURATION", s.clock},
 
 		// A command of pec-milter: CONFIG stands for the provider's configuration,
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
@@ -122,7 +146,8 @@ func (s *stage) users(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 
 // readMail reads the arguments FILE FROM TO.
 func readMail(ts *testscript.TestScript, user string, args []string) Mail {
-	message := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
+	message := strings.ReplaceAll(ts.ReadFile(args[0]), "{EICAR}", eicar)
+	message = strings.ReplaceAll(message, "\n", "\r\n")
 	return Mail{User: user, From: args[1], To: strings.Split(args[2], ","), Message: strings.NewReader(message)}
 }
 

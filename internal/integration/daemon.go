@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // ConfigFile is the configuration of the provider's pec-milter.
@@ -20,7 +21,7 @@ func (p *Provider) StartDaemon() error {
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
 		command: []string{p.world.options.Binary, "serve", "--config", p.ConfigFile()},
-		env:     p.daemonEnvironment(),
+		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock")),
 		log:     p.LogFile(),
 		guard:   p.world.guard,
 	}.start()
@@ -34,6 +35,12 @@ func (p *Provider) StartDaemon() error {
 		}
 	}
 	return nil
+}
+
+// MoveClock puts the clock of the provider's pec-milter ahead of the machine's;
+// 0: not at all. The binary must be built with the tag movableclock.
+func (p *Provider) MoveClock(by time.Duration) error {
+	return replaceFile(p.daemonFile("clock"), by.String())
 }
 
 // StopDaemon asks pec-milter to end.

@@ -22,7 +22,7 @@ type left struct {
 func (w *World) Leave(file string) error {
 	l := left{Dir: w.Dir}
 	for _, p := range w.Providers {
-		l.Pids = append(l.Pids, p.postfix.pid(), p.daemon.pid(), p.dovecot.pid())
+		l.Pids = append(l.Pids, p.postfix.pid(), p.daemon.pid(), p.dovecot.pid(), p.clamd.pid())
 	}
 	l.Pids = append(l.Pids, w.Ordinary.postfix.pid(), w.Ordinary.dovecot.pid())
 	text, err := json.Marshal(l)

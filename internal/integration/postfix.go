@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +67,22 @@ func (s *Site) configurePostfix() error {
 	return s.lookOld()
 }
 
+// SetPostfix changes a setting ("name=value") of the running Postfix.
+func (s *Site) SetPostfix(setting string) error { return s.editPostfix("-e", setting) }
+
+// ResetPostfix takes a setting out of main.cf: its default holds again.
+func (s *Site) ResetPostfix(name string) error { return s.editPostfix("-X", name) }
+
+func (s *Site) editPostfix(arguments ...string) error {
+	if _, err := run(nil, append([]string{"postconf", "-c", s.postfixDir()}, arguments...)...); err != nil {
+		return err
+	}
+	if err := s.lookOld(); err != nil {
+		return err
+	}
+	return s.postfix.cmd.Process.Signal(syscall.SIGHUP) // master reads its configuration again
+}
+
 // contribEnvironment are the settings of contrib/postfix for this site.
 func (s *Site) contribEnvironment() []string {
 	return []string{
@@ -95,6 +112,12 @@ func (s *Site) routes() string {
 	for _, other := range s.world.sites() {
 		if other != s {
 			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", other.Domain, other.Ports.SMTP)
+		}
+	}
+	for _, other := range s.world.Providers {
+		if other.Site != s { // which refuses the domain
+			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", RefusedDomain, other.Ports.SMTP)
+			break
 		}
 	}
 	return lines.String()

@@ -20,10 +20,12 @@ type Provider struct {
 	Address     string // the service address
 	MailReceipt string // the service mailbox
 
-	accounts []string // lines of the accounts file
-	daemon   *process
-	mailbox  *Proxy // nil without Options.Proxies
-	inject   *Proxy
+	accounts    []string // lines of the accounts file
+	daemon      *process
+	clamd       *process
+	ignoreEICAR bool   // the antivirus does not know the test virus
+	mailbox     *Proxy // nil without Options.Proxies
+	inject      *Proxy
 }
 
 func newProvider(site *Site) *Provider {
@@ -63,9 +65,25 @@ func (p *Provider) AddUsers(locals ...string) error {
 		return err
 	}
 	for _, local := range locals {
-		user := local + "@" + p.Domain
-		p.accounts = append(p.accounts, fmt.Sprintf("%s %s active refuse\n", user, user))
+		p.accounts = append(p.accounts, account(local+"@"+p.Domain, "refuse"))
 	}
+	return p.writeAccounts()
+}
+
+// SetOrdinary says what becomes of ordinary mail for a user: "refuse", "accept" or
+// "forward:" with an address.
+func (p *Provider) SetOrdinary(user, policy string) error {
+	for i, line := range p.accounts {
+		if strings.HasPrefix(line, user+" ") {
+			p.accounts[i] = account(user, policy)
+		}
+	}
+	return p.writeAccounts()
+}
+
+func account(user, policy string) string { return fmt.Sprintf("%s %s active %s\n", user, user, policy) }
+
+func (p *Provider) writeAccounts() error {
 	return replaceFile(p.daemonFile("accounts"), strings.Join(p.accounts, ""))
 }
 
@@ -74,6 +92,9 @@ func (p *Provider) daemonFile(name string) string { return filepath.Join(p.Dir, 
 // writeDaemonFiles writes what the daemon's configuration names.
 func (p *Provider) writeDaemonFiles(signer *testpki.Credential) error {
 	if err := makeDirectories(p.Dir, "pec-milter/tokens"); err != nil {
+		return err
+	}
+	if err := os.Mkdir(p.daemonFile("quarantine"), 0o700); err != nil {
 		return err
 	}
 	if err := p.writeSecrets(); err != nil {
@@ -127,7 +148,7 @@ func (p *Provider) daemonEnvironment() []string {
 
 // start starts the provider's servers, pec-milter last.
 func (p *Provider) start() error {
-	if err := p.Site.start(); err != nil {
+	if err := errors.Join(p.Site.start(), p.StartClamd()); err != nil {
 		return err
 	}
 	if err := p.startProxies(); err != nil {
@@ -148,5 +169,5 @@ type daemonConf struct {
 
 // stop stops Postfix first, so that nothing new comes.
 func (p *Provider) stop() error {
-	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.mailbox.Close(), p.inject.Close())
+	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.clamd.stop(), p.mailbox.Close(), p.inject.Close())
 }

@@ -21,9 +21,9 @@ import (
 func TestStories(t *testing.T) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	s := &stage{repository: repositoryDir(t), stopped: ctx}
+	s := &stage{repository: repositoryDir(t), stopped: ctx, told: make(map[string]bool)}
 	s.start(t)
-	testscript.RunT(sequential{t}, testscript.Params{
+	testscript.RunT(sequential{t, s}, testscript.Params{
 		Dir:                "testdata",
 		Cmds:               s.commands(),
 		RequireUniqueNames: true,
@@ -37,6 +37,9 @@ type stage struct {
 	binary     string
 	world      *World
 	stopped    context.Context
+	changed    []func() error  // what undoes the changes of a story
+	expected   []expected      // breaches of the daily log that the story names
+	told       map[string]bool // breaches that an earlier story is to blame for
 }
 
 // start builds pec-milter and starts the world; both end with the test.
@@ -45,13 +48,13 @@ func (s *stage) start(t *testing.T) {
 	if os.Getuid() != 0 {
 		skip(t, "only root can start a Postfix")
 	}
-	for _, program := range []string{"postfix", "dovecot", "softhsm2-util", "openssl", "xmllint"} {
+	for _, program := range []string{"postfix", "dovecot", "/usr/sbin/clamd", "softhsm2-util", "openssl", "xmllint"} {
 		if _, err := exec.LookPath(program); err != nil {
 			skip(t, fmt.Sprintf("%v: contrib/debian/setup.sh installs it", err))
 		}
 	}
 	s.binary = filepath.Join(t.TempDir(), "pec-milter")
-	build := exec.Command("go", "build", "-o", s.binary, "./cmd/pec-milter")
+	build := exec.Command("go", "build", "-tags", "movableclock", "-o", s.binary, "./cmd/pec-milter")
 	build.Dir = s.repository
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building pec-milter: %v\n%s", err, out)
@@ -76,12 +79,15 @@ func (s *stage) start(t *testing.T) {
 
 // mend starts again what a story that failed has left stopped.
 func (s *stage) mend() error {
-	errs := []error{context.Cause(s.stopped)}
+	errs := []error{context.Cause(s.stopped), s.restore()}
 	for _, p := range s.world.Providers {
 		p.MailboxProxy().BeforeReply(nil)
 		p.InjectProxy().BeforeReply(nil)
 		if p.dovecot.ended() {
 			errs = append(errs, p.StartStore())
+		}
+		if p.clamd.ended() || p.ignoreEICAR {
+			errs = append(errs, p.IgnoreEICAR(false))
 		}
 		if p.daemon.ended() {
 			errs = append(errs, p.StartDaemon())
@@ -114,10 +120,16 @@ func repositoryDir(t *testing.T) string {
 
 // sequential runs the stories one after the other: they share one world, and
 // some kill its daemons.
-type sequential struct{ *testing.T }
+type sequential struct {
+	*testing.T
+	stage *stage
+}
 
 func (s sequential) Run(name string, story func(testscript.T)) {
-	s.T.Run(name, func(t *testing.T) { story(sequential{t}) })
+	s.T.Run(name, func(t *testing.T) {
+		defer s.stage.audit(t)
+		story(sequential{t, s.stage})
+	})
 }
 
 func (sequential) Parallel() {}

@@ -104,7 +104,7 @@ func together(functions []func() error) error {
 // the sites know each other's ports, the providers each other's certificates.
 func (w *World) prepare() error {
 	var ports []*Ports
-	var domains []string
+	domains := []string{RefusedDomain}
 	for _, site := range w.sites() {
 		ports = append(ports, &site.Ports)
 		domains = append(domains, site.Domain)
@@ -128,7 +128,26 @@ func (w *World) prepare() error {
 	if err := w.Ordinary.prepare(); err != nil {
 		return fmt.Errorf("site %s: %w", w.Ordinary.Name, err)
 	}
-	return w.authorities.writeTrust(w.trustDir(), now, entries)
+	refused, err := w.refusedProvider()
+	if err != nil {
+		return err
+	}
+	return w.authorities.writeTrust(w.trustDir(), now, append(entries, refused))
+}
+
+// RefusedDomain is certified by the directory, and its mail server refuses all
+// mail for it: what the MTA then reports about a certified recipient is a bounce.
+const RefusedDomain = "refused.example"
+
+func (w *World) refusedProvider() (*pec.Provider, error) {
+	signer, err := w.authorities.issuer.NewProvider("Refused PEC S.p.A.", "posta-certificata@"+RefusedDomain)
+	if err != nil {
+		return nil, err
+	}
+	return &pec.Provider{
+		Name: "Refused PEC S.p.A.", Certificates: signer.Chain[:1],
+		MailReceipt: "ricevute@" + RefusedDomain, Domains: []string{RefusedDomain},
+	}, nil
 }
 
 // Stop stops all servers and removes all files. A nil World is stopped already.

@@ -1,0 +1,153 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+func (s *stage) awaitAbout(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	return s.awaitTold(args[0], pec.Kind(args[1]), args[2], args[3:], func(d CertificationData) string { return d.Delivered })
+}
+
+func (s *stage) taken(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	return s.awaitTold(args[0], pec.ServerAcceptance, args[1], args[2:], func(d CertificationData) string {
+		return strings.Join(slices.Sorted(slices.Values(d.TakenFor)), ",")
+	})
+}
+
+// awaitTold waits for one notice for each thing that is to be told, and no more.
+func (s *stage) awaitTold(address string, kind pec.Kind, about string, want []string, told func(CertificationData) string) error {
+	isWanted := func(h pec.Header) bool { return kindOf(h) == kind && strings.Contains(referenceOf(h), about) }
+	if _, err := s.awaitWhole(address, len(want), isWanted); err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	messages, err := s.awaitWhole(address, len(want), isWanted)
+	if err != nil {
+		return err
+	}
+	var got []string
+	for _, m := range messages {
+		c, err := CutCertified(m.Raw)
+		if err != nil {
+			return err
+		}
+		err = Judges(m.Raw, c.Daticert, s.world.AuthorityFile(), filepath.Join(s.repository, "pec", "testdata", "postacert.dtd"))
+		if err != nil {
+			return err
+		}
+		got = append(got, told(c.Data))
+	}
+	slices.Sort(got)
+	if want := slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
+		return fmt.Errorf("%s in the mailbox of %s about %q, want %q", kind, address, got, want)
+	}
+	return nil
+}
+
+func (s *stage) last(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool { return kindOf(h) == pec.Kind(args[1]) })
+	if err != nil {
+		return err
+	}
+	c, err := CutCertified(messages[len(messages)-1].Raw)
+	if err != nil {
+		return err
+	}
+	out.Write(c.Daticert)
+	return nil
+}
+
+func (s *stage) notices(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	want, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	messages, err := s.awaitWhole(args[0], want, func(h pec.Header) bool { return kindOf(h) == pec.TimeoutNotice })
+	if err == nil && len(messages) != want {
+		err = fmt.Errorf("%d time-out notices in the mailbox of %s, want %d", len(messages), args[0], want)
+	}
+	return err
+}
+
+// quarantined looks for a message in the quarantine, which nobody else may read.
+func (s *stage) quarantined(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	found := false
+	err = filepath.WalkDir(p.daemonFile("quarantine"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = fmt.Errorf("%s can be read by others: mode %v", path, info.Mode())
+		}
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		found = found || bytes.Contains(content, []byte(args[1]))
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("nothing in the quarantine of %s speaks of %s", p.Name, args[1])
+	}
+	return err
+}
+
+func (s *stage) awaitQueued(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return waitFor(args[1]+" put off", patience, func() error {
+		waiting, err := p.Queue()
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(waiting) {
+			var queued struct {
+				Recipients []struct {
+					Address string `json:"address"`
+					Reason  string `json:"delay_reason"`
+				} `json:"recipients"`
+			}
+			if err := json.Unmarshal([]byte(line), &queued); err != nil {
+				return err
+			}
+			for _, r := range queued.Recipients {
+				if r.Address == args[1] && r.Reason != "" {
+					return nil
+				}
+			}
+		}
+		return errors.New("it is not")
+	})
+}
+
+// wait gives what must not come the time to come; the timer works every second.
+func (s *stage) wait(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	d, err := time.ParseDuration(args[0])
+	time.Sleep(d)
+	return err
+}

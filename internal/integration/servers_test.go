@@ -1,0 +1,72 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func (s *stage) clamd(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[1])
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "start":
+		return p.StartClamd()
+	case "stop":
+		return p.StopClamd()
+	case "ignore":
+		return p.IgnoreEICAR(true)
+	case "know":
+		return p.IgnoreEICAR(false)
+	}
+	return fmt.Errorf("no act %q", args[0])
+}
+
+func (s *stage) clock(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	by, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	s.changed = append(s.changed, func() error { return p.MoveClock(0) })
+	return p.MoveClock(by)
+}
+
+func (s *stage) postfix(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	name, _, _ := strings.Cut(args[1], "=")
+	s.changed = append(s.changed, func() error { return p.ResetPostfix(name) })
+	return p.SetPostfix(args[1])
+}
+
+func (s *stage) policy(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.providerOf(args[0])
+	if err != nil {
+		return err
+	}
+	return p.SetOrdinary(args[0], args[1])
+}
+
+// restore undoes what a story has changed for its own time.
+func (s *stage) restore() error {
+	var errs []error
+	for _, undo := range s.changed {
+		errs = append(errs, undo())
+	}
+	s.changed = nil
+	return errors.Join(errs...)
+}
