@@ -9,8 +9,8 @@ import (
 
 var caseID = regexp.MustCompile(`^(FM|FH|IN|LP|RS)-\d\d$`)
 
-// TestCases: docs/tests.md has each case once, with tests that exist, or says
-// that there is none yet and which issue will write it.
+// TestCases: docs/tests.md has each case once, with tests that exist and carry
+// its id, or says that there is none yet and which issue will write it.
 func TestCases(t *testing.T) {
 	seen := map[string]bool{}
 	for n, line := range strings.Split(read(t, "docs/tests.md"), "\n") {
@@ -27,8 +27,22 @@ func TestCases(t *testing.T) {
 		if tests == 0 && !missing || missing && !issue.MatchString(cells[2]) {
 			t.Errorf("%s: want tests, or not yet with the issue that will write them", where)
 		}
+		if tests > 0 && !carried(t, cells[0], cells[2]) {
+			t.Errorf("%s: none of the files names %s", where, cells[0])
+		}
 	}
 	if len(seen) < 70 {
 		t.Errorf("got %d cases, want all", len(seen))
 	}
+}
+
+// carried tells whether one of the files that a cell names has the id.
+func carried(t *testing.T, id, cell string) bool {
+	t.Helper()
+	for _, m := range codeSpan.FindAllStringSubmatch(cell, -1) {
+		if strings.Contains(m[1], "/") && strings.Contains(read(t, m[1]), id) {
+			return true
+		}
+	}
+	return false
 }

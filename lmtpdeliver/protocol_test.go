@@ -31,7 +31,7 @@ func TestExtensions(t *testing.T) {
 	m.say("MAIL FROM:<a@b> BODY=8BITMIME SIZE=1000", "250")
 }
 
-// TestBDAT: who uses it without an offer is refused, and a message that breaks
+// TestBDAT is case FM-35: who uses it without an offer is refused, and a message that breaks
 // off in its last chunk is not taken for whole.
 func TestBDAT(t *testing.T) {
 	d, seen := keep(t)

@@ -148,6 +148,7 @@ func TestSeveralMessages(t *testing.T) {
 	}
 }
 
+// TestTooLarge is case FM-18: a message over the hard bound (RFC 6109 section 3.1.2).
 func TestTooLarge(t *testing.T) {
 	asked := false
 	door := &fakeDoor{handle: func(context.Context, *point.Transaction) (*point.Verdict, error) {

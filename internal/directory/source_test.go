@@ -181,7 +181,7 @@ func TestHardToSeeChanges(t *testing.T) {
 	}
 }
 
-// A bad new version never takes the place of a good one, and is told once.
+// Cases IN-08 and IN-09, RFC 6109 section 4.5: a bad new version never takes the place of a good one, and is told once.
 func TestBadNewDirectoryIsRefused(t *testing.T) {
 	tests := []struct {
 		name  string

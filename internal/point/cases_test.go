@@ -51,7 +51,7 @@ func TestWhoMaySubmit(t *testing.T) {
 	for _, c := range []struct{ name, from, user, want string }{
 		{"FM-14 null reverse path", "", mario, "553"},
 		{"FM-15 somebody else's address", mario, carla, "553"},
-		{"FM-15 the service address", "posta-certificata@pec.alfa.example", mario, "553"},
+		{"FH-04 the service address", "posta-certificata@pec.alfa.example", mario, "553"},
 		{"FM-16 nobody is authenticated", mario, "", "530"},
 		{"FM-16 null reverse path, nobody authenticated", "", "", "530"},
 	} {

@@ -108,3 +108,25 @@ func (n *node) envelope(from, to string) []byte {
 	check(n.world.t, err)
 	return written(n.world.t, signed)
 }
+
+// TestTakenOnce: an envelope in two transactions that share a recipient: over all
+// presa-in-carico each recipient is there once (RFC 6109 section 3.2.1).
+func TestTakenOnce(t *testing.T) {
+	w := newWorld(t)
+	bruno := "bruno@pec.beta.example"
+	check(t, w.alfa.submit(&mail{mario, []string{anna, bruno}, message(mario, anna+", "+bruno)}))
+	data := w.alfa.queue[0].data
+	w.alfa.queue = nil
+	check(t, w.beta.receive(&mail{mario, []string{anna}, data}))
+	check(t, w.beta.receive(&mail{mario, []string{anna, bruno}, data}))
+	w.run()
+	taken := map[string]int{}
+	for _, d := range w.notices(w.alfa, alfaDesk, pec.ServerAcceptance) {
+		for _, r := range d.TakenFor {
+			taken[r]++
+		}
+	}
+	if len(taken) != 2 || taken[anna] != 1 || taken[bruno] != 1 {
+		t.Errorf("ricezione: got %v, want each recipient once", taken)
+	}
+}

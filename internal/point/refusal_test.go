@@ -78,7 +78,7 @@ func TestAntivirusDown(t *testing.T) {
 	}
 }
 
-// TestVirusIn: D-Q.1 and V-Q.1: one presa-in-carico for both, one
+// TestVirusIn: D-Q.1, V-Q.1, RS-06, RS-08: one presa-in-carico for both, one
 // rilevazione-virus for each recipient, nobody gets it; the sender's provider
 // makes an errore-consegna of each (RFC 6109 sections 3.2.3 and 3.2.4).
 func TestVirusIn(t *testing.T) {

@@ -59,7 +59,8 @@ func (w *world) timeouts(mailbox string) string {
 	return strings.Join(kinds, " ")
 }
 
-// TestTimeouts: RFC 6109 section 3.1.6, FP-25: the peer is down.
+// TestTimeouts: RFC 6109 section 3.1.6, FP-25: the peer is down; FM-40: nothing is
+// awaited of ordinary recipients.
 func TestTimeouts(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.alfa.submit(&mail{mario, []string{anna, luca}, message(mario, anna+", "+luca)}))
