@@ -16,6 +16,9 @@ func Addresses(h Header, name string) ([]string, error) {
 	parser := mail.AddressParser{WordDecoder: &mime.WordDecoder{CharsetReader: charset.Reader}}
 	var all []string
 	for _, f := range h.All(name) {
+		if f.Text() == "" {
+			continue // QUIRK: no address list by RFC 5322, but some clients write an empty Cc
+		}
 		list, err := parser.ParseList(f.Text())
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", name, err)

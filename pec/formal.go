@@ -105,13 +105,17 @@ func singleFields(h Header) []string {
 	return reasons
 }
 
+// maxMessageID leaves room for the name of X-Riferimento-Message-ID, which
+// carries it on one line.
+const maxMessageID = maxLine - len(HeaderReference) - len(": ")
+
 // messageID is the syntax of a Message-ID, RFC 5322 section 3.6.4, without its
 // obsolete forms.
 var messageID = regexp.MustCompile(`^<[!#-'*+\-/-9=?A-Z^-~.]+@([!#-'*+\-/-9=?A-Z^-~.]+|\[[!-Z^-~]*\])>$`)
 
 func identifiers(h Header) []string {
 	var reasons []string
-	if id := MessageID(h); h.Count("Message-ID") > 0 && !messageID.MatchString(id) {
+	if id := MessageID(h); h.Count("Message-ID") > 0 && (len(id) > maxMessageID || !messageID.MatchString(id)) {
 		reasons = append(reasons, "il campo Message-ID non e' valido")
 	}
 	if slices.ContainsFunc(h.All("Bcc"), func(f Field) bool { return f.Text() != "" }) {

@@ -84,7 +84,10 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 // recipientKinds is Access step 5: RFC 6109 section 2.2.1.
 func recipientKinds(addresses []string, directory pec.Directory) []pec.Recipient {
 	var recipients []pec.Recipient
-	for _, address := range addresses {
+	for n, address := range addresses {
+		if pec.ContainsAddress(addresses[:n], address) {
+			continue // named twice in one transaction
+		}
 		kind := pec.Ordinary
 		if directory.ByDomain(pec.Domain(address)) != nil {
 			kind = pec.Certified

@@ -21,7 +21,7 @@ func (d *DeliveryPoint) bounce(ctx context.Context, t *Transaction, m *message, 
 	if err != nil && !errors.Is(err, pec.ErrNoDSN) {
 		return false, fmt.Errorf("reading a delivery report: %w", err)
 	}
-	if d.forService([]string{recipient}) {
+	if d.isService(recipient) {
 		d.Logger.Error("a notice could not be delivered: the MTA gave it up", "queue_id", t.QueueID, "report", summary(report))
 		return true, d.Log.Append(ctx, d.deliveryEvent(EventUndelivered, t, m, recipient))
 	}

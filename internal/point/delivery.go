@@ -132,7 +132,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 // mail goes on to where the mailbox wants it forwarded: as it came, taken out of
 // the anomaly envelope.
 func (d *DeliveryPoint) handOver(ctx context.Context, t *Transaction, m *message, recipient string, content io.WriterTo) (string, error) {
-	if d.forService([]string{recipient}) && m.Kind != pec.ServerAcceptance && m.Kind != pec.VirusDetection {
+	if d.isService(recipient) && m.Kind != pec.ServerAcceptance && m.Kind != pec.VirusDetection {
 		return "", replyService
 	}
 	target := d.Accounts.Policy(recipient).Forward

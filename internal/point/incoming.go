@@ -14,20 +14,39 @@ import (
 // Mail takes every sender.
 func (i *Incoming) Mail(context.Context, *Transaction) (Handling, error) { return Certify, nil }
 
-// Recipient keeps certified and ordinary recipients apart: one transaction
-// holds one class, the other is told to come again (452).
+// Recipient keeps the classes of recipients apart: one transaction holds one
+// class, the others are told to come again (452).
 func (i *Incoming) Recipient(_ context.Context, t *Transaction, recipient string) (Handling, error) {
 	if isOutbox(recipient) {
 		return Certify, replyOutbox
 	}
-	ours := i.certified(recipient)
-	if len(t.Recipients) > 0 && i.certified(t.Recipients[0]) != ours {
+	class := i.class(recipient)
+	if len(t.Recipients) > 0 && i.class(t.Recipients[0]) != class {
 		return Certify, replyMixed
 	}
-	if !ours {
+	if class == ordinaryRecipient {
 		return Untouched, nil
 	}
 	return Certify, nil
+}
+
+// recipientClass is how the incoming door treats a recipient.
+type recipientClass int
+
+const (
+	ordinaryRecipient  recipientClass = iota // of an ordinary domain of the same MTA
+	certifiedRecipient                       // a holder's mailbox
+	serviceRecipient                         // the provider itself
+)
+
+func (p *Provider) class(recipient string) recipientClass {
+	switch {
+	case p.isService(recipient):
+		return serviceRecipient
+	case p.certified(recipient):
+		return certifiedRecipient
+	}
+	return ordinaryRecipient
 }
 
 // Handle judges a message from outside: RFC 6109 section 2.2.2. It has no
@@ -39,7 +58,7 @@ func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error)
 	if err != nil {
 		return nil, err
 	}
-	if i.forService(t.Recipients) && !serviceNotice(c) {
+	if i.isService(t.Recipients[0]) && !serviceNotice(c) {
 		return i.refuseService(ctx, t, c)
 	}
 	if c.Correct() && c.Kind != pec.Envelope {

@@ -72,7 +72,7 @@ var (
 	replyNotAuthenticated = &Reply{530, "5.7.0", "authentication required"}
 	replyNotOwner         = &Reply{553, "5.7.1", "sender address not owned by the authenticated user"}
 	replyOutbox           = &Reply{550, "5.7.1", "no such domain"}
-	replyMixed            = &Reply{452, "4.5.3", "certified and ordinary recipients: send them one after the other"}
+	replyMixed            = &Reply{452, "4.5.3", "recipients of different kinds: send them one after the other"}
 	replyInProgress       = &Reply{451, "4.3.0", "the same message is being processed, try again later"}
 	replyInfected         = &Reply{554, "5.7.0", "message refused: it contains a virus"}
 	replyService          = &Reply{554, "5.7.1", "this mailbox is for notifications between providers"}

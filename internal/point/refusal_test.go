@@ -167,6 +167,31 @@ func TestUserWritesToServiceMailbox(t *testing.T) {
 	expect(t, "errore", string(d.Error), "altro")
 }
 
+// TestServiceMailboxApart: the provider's own addresses come in transactions of
+// their own: what is refused for them must not be refused for others.
+func TestServiceMailboxApart(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(&mail{mario, []string{anna}, message(mario, anna)}))
+	data := w.alfa.queue[0].data
+	desk := "servizio@pec.beta.example"
+	if got := code(w.beta.receive(&mail{mario, []string{anna, desk}, data})); got != "452" {
+		t.Errorf("envelope for a mailbox and the desk: got %q, want 452 for the desk", got)
+	}
+	if got := code(w.beta.receive(&mail{"", []string{"aperta@pec.beta.example", desk}, message(luca, anna)})); got != "452" {
+		t.Errorf("ordinary mail for a mailbox and the desk: got %q, want 452 for the desk", got)
+	}
+}
+
+// TestRecipientTwice: a recipient that a transaction names twice is one.
+func TestRecipientTwice(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(&mail{mario, []string{luca, luca}, message(mario, luca)}))
+	w.run()
+	if got := w.notice(w.alfa, mario, pec.Acceptance).Recipients; len(got) != 1 {
+		t.Errorf("destinatari: got %v, want one", got)
+	}
+}
+
 // TestServiceMailbox: it takes presa-in-carico and rilevazione-virus that
 // verify; LP-01, LP-02: all else is refused, automatic answers are dropped.
 func TestServiceMailbox(t *testing.T) {

@@ -2,18 +2,15 @@ package point
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// forService tells whether one of the recipients is the provider itself: its
-// service mailbox, or its service address.
-func (p *Provider) forService(recipients []string) bool {
-	return slices.ContainsFunc(recipients, func(r string) bool {
-		return pec.SameAddress(r, p.Identity.MailReceipt) || pec.SameAddress(r, p.Identity.Address)
-	})
+// isService tells whether a recipient is the provider itself: its service
+// mailbox, or its service address.
+func (p *Provider) isService(recipient string) bool {
+	return pec.SameAddress(recipient, p.Identity.MailReceipt) || pec.SameAddress(recipient, p.Identity.Address)
 }
 
 // serviceNotice tells whether a message may go to the service mailbox: a
