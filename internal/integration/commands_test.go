@@ -60,7 +60,7 @@ func (s *stage) stories() map[string]command {
 		"quarantined": {"PROVIDER VIRUS", s.quarantined}, // it keeps a message with that
 		// A recipient waits in Postfix's queue, put off.
 		"await-queued": {"PROVIDER RECIPIENT", s.awaitQueued},
-		"wait":         {"DURATION", s.wait},
+		"pause":        {"DURATION", s.pause},
 
 		// The rules of the daily log that this story breaks on purpose: all others must
 		// hold at its end. BREACH is an address of the message and part of the rule.

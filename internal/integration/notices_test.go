@@ -145,8 +145,8 @@ func (s *stage) awaitQueued(_ *bytes.Buffer, _ *testscript.TestScript, args []st
 	})
 }
 
-// wait gives what must not come the time to come; the timer works every second.
-func (s *stage) wait(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+// pause gives what must not come the time to come; the timer works every second.
+func (s *stage) pause(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
 	d, err := time.ParseDuration(args[0])
 	time.Sleep(d)
 	return err
