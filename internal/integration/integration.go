@@ -1,9 +1,9 @@
 // Package integration starts private mail servers on the loopback interface:
-// PEC providers, each with its own Postfix, Dovecot, pec-milter and key on a
+// PEC providers, each with its own Postfix, Dovecot, clamd, pec-milter and key on a
 // SoftHSM token, and an ordinary mail domain. The stories of this directory
 // (testdata, build tag integration) and the demo run on them.
 //
-// Postfix and Dovecot load the very files of contrib/. Nothing touches the mail
+// Postfix, Dovecot and clamd load the very files of contrib/. Nothing touches the mail
 // servers of the machine: every instance has its own configuration, directories
 // and free ports, and is stopped by its pid. Only root can start a Postfix.
 package integration
