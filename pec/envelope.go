@@ -50,7 +50,7 @@ func NewEnvelope(m Message, data CertificationData, by Issuer) (*Draft, error) {
 		NewField(HeaderTransport, string(Envelope)),
 		NewField(HeaderReceiptType, string(data.ReceiptType)),
 		NewField("Date", headerDate(data.Time)),
-		subjectField("POSTA CERTIFICATA:", subjectValue(m.Header), data.Subject),
+		subjectField("POSTA CERTIFICATA:", SubjectValue(m.Header), data.Subject),
 		onBehalf(data.Sender, by.Address),
 		NewField("Message-ID", "<"+data.ID+">"))
 	if data.Reference != "" {
@@ -73,7 +73,7 @@ func NewAnomaly(m Message, data CertificationData, by Issuer) (*Draft, error) {
 	header := append(inheritedFields(m.Header),
 		NewField(HeaderTransport, string(Anomaly)),
 		NewField("Date", headerDate(data.Time)),
-		subjectField("ANOMALIA MESSAGGIO:", subjectValue(m.Header), data.Subject),
+		subjectField("ANOMALIA MESSAGGIO:", SubjectValue(m.Header), data.Subject),
 		onBehalf(data.Sender, by.Address))
 	header = append(header, m.Header.All("Message-ID")...)
 	if data.Sender != "" {
@@ -114,8 +114,9 @@ func withReplyTo(h Header, sender string) Header {
 	return append(h, NewField("Reply-To", quotedAddress(sender)))
 }
 
-// subjectValue is the value of the Subject field as it stands.
-func subjectValue(h Header) string {
+// SubjectValue is the value of the Subject field as it stands, encoded and
+// folded; empty where there is none.
+func SubjectValue(h Header) string {
 	if all := h.All("Subject"); len(all) > 0 {
 		return all[0].Value
 	}

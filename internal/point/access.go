@@ -107,7 +107,7 @@ func (a *Access) facts(t *Transaction, recipients []pec.Recipient, refused *refu
 				Subject: pec.Subject(h), Provider: a.Identity.Name, Time: at, ID: id,
 				Reference: pec.MessageID(h), ReceiptType: pec.RequestedReceipt(h),
 			},
-			Subject:     subjectValue(h),
+			Subject:     pec.SubjectValue(h),
 			Recipients:  a.ours(t.Recipients),
 			MailReceipt: a.Identity.MailReceipt,
 		}
@@ -126,13 +126,6 @@ func replyTo(h pec.Header, sender string) string {
 		return sender
 	}
 	return strings.Join(addresses, ", ")
-}
-
-func subjectValue(h pec.Header) string {
-	if all := h.All("Subject"); len(all) > 0 {
-		return all[0].Value
-	}
-	return ""
 }
 
 // ours are the addresses of our certified domains.

@@ -39,7 +39,7 @@ func (d *DeliveryPoint) bounced(ctx context.Context, report *pec.DSN, recipient 
 	if report == nil {
 		return nil, nil
 	}
-	intent, err := d.Records.Submission(ctx, strings.Trim(pec.MessageID(report.Returned), "<>"))
+	intent, err := d.Records.Submission(ctx, bareID(report.Returned))
 	if errors.Is(err, ErrUnknown) || err == nil && !pec.SameAddress(intent.Facts.Data.Sender, recipient) {
 		return nil, nil
 	}

@@ -168,7 +168,7 @@ func (i *Incoming) keep(ctx context.Context, t *Transaction, c *pec.Classificati
 // envelopeSubject is the original subject as it was encoded, from the subject
 // of an envelope.
 func envelopeSubject(h pec.Header) string {
-	_, original, _ := strings.Cut(subjectValue(h), "POSTA CERTIFICATA:")
+	_, original, _ := strings.Cut(pec.SubjectValue(h), "POSTA CERTIFICATA:")
 	return original
 }
 
@@ -185,7 +185,7 @@ func judged(c *pec.Classification, at time.Time) Judgement {
 // stored.
 func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
 	event := messageEvent(EventNotification, IncomingDoor, t.QueueID, pec.LegalTime(t.Time), c.Data)
-	event.Notice, event.NoticeID = c.Kind, strings.Trim(pec.MessageID(t.Message.Header), "<>")
+	event.Notice, event.NoticeID = c.Kind, bareID(t.Message.Header)
 	event.Delivered, event.TakenFor, event.Detail = c.Data.Delivered, c.Data.TakenFor, c.Data.Detail
 	if err := i.Log.Append(ctx, event); err != nil {
 		return nil, fmt.Errorf("logging a notification: %w", err)

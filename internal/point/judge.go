@@ -24,7 +24,7 @@ type message struct {
 // read reads structure, signature and certification data of a message. What is
 // not there stays nil; the error is one of reading the bytes.
 func read(t *Transaction) (*message, error) {
-	m := &message{noticeID: strings.Trim(pec.MessageID(t.Message.Header), "<>")}
+	m := &message{noticeID: bareID(t.Message.Header)}
 	var err error
 	m.signature, err = pec.VerifySignature(t.Message, nil)
 	switch {
@@ -40,6 +40,9 @@ func read(t *Transaction) (*message, error) {
 	}
 	return m, nil
 }
+
+// bareID is the Message-ID without its angle brackets.
+func bareID(h pec.Header) string { return strings.Trim(pec.MessageID(h), "<>") }
 
 // judge is Delivery step 2: the digest and signature just read; the trust in
 // them is the verdict recorded for that digest. What the MTA itself wrote, or
