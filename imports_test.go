@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/antivirus":        {"internal/point"},
 	"internal/config":           {},
 	"internal/directory":        {"pec", "internal/point"},
+	"internal/fault":            {"pec", "internal/point"},
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},
 	"internal/legallog":         {"pec", "internal/point"},
 	"internal/quarantine":       {"pec", "internal/point"},
