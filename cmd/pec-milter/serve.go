@@ -45,7 +45,9 @@ func (s *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, c, services, sockets, logger)
+	if err = injectFaults(services, sockets, logger); err == nil {
+		err = serve(ctx, c, services, sockets, logger)
+	}
 	return errors.Join(err, services.close())
 }
 

@@ -58,6 +58,11 @@ func TestEveryEffectIsIntercepted(t *testing.T) {
 		}
 		seen[e] = true
 	}
+	for e := range seen {
+		if _, err := fault.ParseOrder(string(e) + ".before:1:kill"); err != nil {
+			t.Errorf("effect %q has no points: %v", e, err)
+		}
+	}
 	if calls < 25 {
 		t.Errorf("%d methods found, want those of all interfaces", calls)
 	}

@@ -1,0 +1,122 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// HangTime is how long a Hang lasts.
+const HangTime = time.Minute
+
+// ErrInjected is the error of an effect that was made to fail.
+var ErrInjected = errors.New("injected fault")
+
+// Injection is the Interceptor of a real daemon: it makes the one fault that is
+// asked for now. It is safe for concurrent use.
+type Injection struct {
+	ask func() (string, error)
+	log *slog.Logger
+
+	mu      sync.Mutex
+	asked   string // the text of order
+	order   Order
+	reached int // how often order's point was, since it was asked for
+
+	kill func() // replaced in tests
+	hang time.Duration
+}
+
+// NewInjection makes an injection. ask gives the order (see ParseOrder) that
+// stands at the time of each call; when it changes, counting begins afresh. The
+// error is that of the first order; a later one that cannot be read is logged and
+// asks for nothing.
+func NewInjection(ask func() (string, error), log *slog.Logger) (*Injection, error) {
+	text, err := ask()
+	if err != nil {
+		return nil, err
+	}
+	order, err := ParseOrder(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Injection{ask: ask, log: log, asked: text, order: order, kill: killSelf, hang: HangTime}, nil
+}
+
+func killSelf() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {} // until it has its effect
+}
+
+// Around is Interceptor.Around.
+func (i *Injection) Around(ctx context.Context, e Effect, do func() (any, error)) (any, error) {
+	if err := i.reach(ctx, before(string(e))); err != nil {
+		return nil, err
+	}
+	v, err := do()
+	if lost := i.reach(ctx, after(string(e))); lost != nil {
+		return nil, lost
+	}
+	return v, err
+}
+
+// reach makes the fault that is due at a point, if one is; the error is the
+// fault's.
+func (i *Injection) reach(ctx context.Context, point string) error {
+	act, n := i.due(point)
+	if act == "" {
+		return nil
+	}
+	i.log.Info("fault injected", "point", point, "time", n, "act", act)
+	switch act {
+	case Kill:
+		i.kill()
+	case Hang:
+		return i.wait(ctx, point)
+	}
+	return fmt.Errorf("%w at %s", ErrInjected, point)
+}
+
+// wait hangs. What comes back late is no error.
+func (i *Injection) wait(ctx context.Context, point string) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %s hung: %w", ErrInjected, point, ctx.Err())
+	case <-time.After(i.hang):
+		return nil
+	}
+}
+
+// due counts that a point is reached, and gives the act that is due there with
+// the count.
+func (i *Injection) due(point string) (Act, int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.renew()
+	if i.order.Point != point {
+		return "", 0
+	}
+	i.reached++
+	if !i.order.due(i.reached) {
+		return "", 0
+	}
+	return i.order.Act, i.reached
+}
+
+// renew takes the order that stands now.
+func (i *Injection) renew() {
+	text, err := i.ask()
+	if err == nil && text == i.asked {
+		return
+	}
+	order, wrong := ParseOrder(text)
+	if err := errors.Join(err, wrong); err != nil {
+		i.log.Info("order for a fault not understood, none is injected", "error", err)
+	}
+	i.asked, i.order, i.reached = text, order, 0
+}
