@@ -35,8 +35,23 @@ func (d *DeliveryPoint) await(ctx context.Context, intent *Intent) error {
 }
 
 // settle ends what we waited for when a notification about it is stored: by the
-// delivery point, for only then the sender can know.
+// delivery point, for only then the sender can know. Whoever answers may be
+// faster than our own outbox: then the wait begins here, for one that began later
+// would never end.
 func (d *DeliveryPoint) settle(ctx context.Context, m *message) error {
+	if m.Kind != pec.ServerAcceptance && m.Kind != pec.Delivery && m.Kind != pec.NonDelivery {
+		return nil
+	}
+	intent, err := d.Records.Submission(ctx, m.data.ID)
+	if errors.Is(err, ErrUnknown) {
+		return nil // no message of ours: nothing is waited for
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.await(ctx, intent); err != nil {
+		return err
+	}
 	switch m.Kind {
 	case pec.ServerAcceptance:
 		return d.Records.Taken(ctx, m.data.ID, m.data.TakenFor, d.Clock())

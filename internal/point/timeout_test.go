@@ -2,6 +2,7 @@ package point_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,31 @@ func TestNoTimeoutAfterDelivery(t *testing.T) {
 	w.tick(12.5)
 	w.tick(12)
 	expect(t, "notices", w.timeouts(mario), "")
+}
+
+// TestNoTimeoutWhereTheOutboxIsLate: FP-19, FP-24: the delivery is notified before
+// our own acceptance could be issued. Nothing is waited for after that.
+func TestNoTimeoutWhereTheOutboxIsLate(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(mainJob()))
+	var late []*mail
+	m := w.alfa.queue[0]
+	m.recipients = slices.DeleteFunc(m.recipients, func(r string) bool {
+		if pec.Domain(r) != point.OutboxDomain {
+			return false
+		}
+		late = append(late, &mail{m.from, []string{r}, m.data})
+		return true
+	})
+	w.run()
+	w.alfa.queue = append(w.alfa.queue, late...)
+	w.run()
+	w.tick(12.5)
+	w.tick(12)
+	expect(t, "notices", w.timeouts(mario), "")
+	if kinds := w.alfa.kinds(mario); !strings.Contains(kinds, " accettazione") || !strings.Contains(kinds, "avvenuta-consegna") {
+		t.Errorf("mailbox of mario: got %q, want avvenuta-consegna, then accettazione", kinds)
+	}
 }
 
 // TestTakenButNotDelivered: presa-in-carico came, the delivery did not: the 24 h
