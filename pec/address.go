@@ -63,6 +63,21 @@ func ContainsAddress(list []string, address string) bool {
 	return false
 }
 
+// AddressSet is a set of addresses, compared as SameAddress does it. A message
+// may have thousands.
+type AddressSet map[string]struct{}
+
+// Add adds an address and tells whether it is new.
+func (s AddressSet) Add(address string) (added bool) {
+	key := address
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		key = unquoted(address[:at]) + strings.ToLower(address[at:])
+	}
+	_, known := s[key]
+	s[key] = struct{}{}
+	return !known
+}
+
 // CanonicalAddress is the form of an address by which it is stored and
 // compared: its domain in lower case.
 func CanonicalAddress(a string) string {

@@ -11,15 +11,19 @@ import (
 	"strings"
 )
 
-// Limits are the sizes that the access point keeps to. They are settings: the
-// law asks at least 30 MB for size times recipients, and 50 recipients (DM
-// 2-11-2005 art. 12).
+// Limits are what the access point keeps to as its operator wants it. The law
+// asks at least 30 MB for size times recipients, and 50 recipients (DM 2-11-2005
+// art. 12).
 type Limits struct {
 	// Total is the largest product of the message's size in bytes and the
 	// number of its recipients; 0: no limit.
 	Total int64
 	// Recipients is the largest number of recipients; 0: no limit.
 	Recipients int
+	// StrictRecipients demands that To and Cc name no other address than the
+	// recipients. RFC 6109 section 3.1.1 can be read so; but clients split
+	// submissions.
+	StrictRecipients bool
 }
 
 // Limits of the header that are not settings: beyond them an MTA on the way
@@ -40,7 +44,7 @@ func FormalExceptions(m Message, reversePath string, recipients []string, limits
 		reasons = append(reasons, check(m.Header)...)
 	}
 	reasons = append(reasons, senderExceptions(m.Header, reversePath)...)
-	reasons = append(reasons, recipientExceptions(m.Header, recipients)...)
+	reasons = append(reasons, recipientExceptions(m.Header, recipients, limits.StrictRecipients)...)
 	reasons = append(reasons, sizeExceptions(m.Size(), len(recipients), limits)...)
 	body, err := bodyExceptions(m.Body)
 	if err != nil {
@@ -138,8 +142,9 @@ func senderExceptions(h Header, reversePath string) []string {
 	return nil
 }
 
-// recipientExceptions: the forward paths must be in To or Cc.
-func recipientExceptions(h Header, recipients []string) []string {
+// recipientExceptions: the forward paths must be in To or Cc; where strict, these
+// name nobody else.
+func recipientExceptions(h Header, recipients []string, strict bool) []string {
 	to, errTo := Addresses(h, "To")
 	cc, errCc := Addresses(h, "Cc")
 	if errTo != nil || len(to) == 0 {
@@ -148,10 +153,23 @@ func recipientExceptions(h Header, recipients []string) []string {
 	if errCc != nil {
 		return []string{"il campo Cc non e' valido"}
 	}
-	var reasons []string
-	for _, r := range recipients {
-		if !ContainsAddress(to, r) && !ContainsAddress(cc, r) {
-			reasons = append(reasons, fmt.Sprintf("l'indirizzo email %s non appare nei campi To o Cc", withoutControls(r)))
+	named := slices.Concat(to, cc)
+	reasons := addressReasons("l'indirizzo email %s non appare nei campi To o Cc", recipients, named)
+	if strict {
+		reasons = append(reasons, addressReasons("l'indirizzo email %s non e' tra i destinatari dell'invio", named, recipients)...)
+	}
+	return reasons
+}
+
+// addressReasons is the reason for each address that a list lacks.
+func addressReasons(reason string, addresses, list []string) (reasons []string) {
+	known := AddressSet{}
+	for _, address := range list {
+		known.Add(address)
+	}
+	for _, address := range addresses {
+		if known.Add(address) {
+			reasons = append(reasons, fmt.Sprintf(reason, withoutControls(address)))
 		}
 	}
 	return reasons

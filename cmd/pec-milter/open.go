@@ -66,8 +66,10 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
 			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
 		},
-		Limits: pec.Limits{Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients},
-		Clock:  clock, Logger: logger,
+		Limits: pec.Limits{
+			Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients, StrictRecipients: c.Access.StrictRecipients,
+		},
+		Clock: clock, Logger: logger,
 		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,

@@ -73,6 +73,10 @@ type Access struct {
 	// MaxRecipients is the largest number of recipients: integer, default 500,
 	// at least 50 (art. 12 again).
 	MaxRecipients int `toml:"max_recipients"`
+	// StrictRecipients refuses a message whose To or Cc names an address that is
+	// no recipient of the transaction: true or false, default false, for mail
+	// clients split submissions.
+	StrictRecipients bool `toml:"strict_recipients"`
 }
 
 // Incoming is the incoming point: the milter for what the world sends.

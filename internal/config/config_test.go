@@ -68,7 +68,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 11; shown != want {
+	if want := 12; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -174,6 +174,9 @@ func TestLoadNormalises(t *testing.T) {
 	}
 	if got.Access.MaxTotal != 30_000_000 || got.Access.MaxRecipients != 50 {
 		t.Errorf("access limits = %d and %d, want 30000000 and 50", got.Access.MaxTotal, got.Access.MaxRecipients)
+	}
+	if !got.Access.StrictRecipients {
+		t.Error("access.strict_recipients = false, want true")
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)
