@@ -84,8 +84,9 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 // recipientKinds is Access step 5: RFC 6109 section 2.2.1.
 func recipientKinds(addresses []string, directory pec.Directory) []pec.Recipient {
 	var recipients []pec.Recipient
-	for n, address := range addresses {
-		if pec.ContainsAddress(addresses[:n], address) {
+	seen := pec.AddressSet{}
+	for _, address := range addresses {
+		if !seen.Add(address) {
 			continue // named twice in one transaction
 		}
 		kind := pec.Ordinary

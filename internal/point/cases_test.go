@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -199,6 +200,44 @@ func TestThousandRecipients(t *testing.T) {
 	}
 	if !slices.Equal(named, recipients) {
 		t.Errorf("the acceptance names %d recipients, want all 1000", len(named))
+	}
+}
+
+// TestMemoryOfManyRecipients: FM-20, the access door allocates less than 64 MiB
+// for a message to 10,000 recipients, even if nothing is given back meanwhile.
+// It is refused whatever the limits are, for no field may be so long: To and Cc
+// have room for about 3,000 (RFC 6109 section 3.1.1).
+func TestMemoryOfManyRecipients(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		count  int
+		limits pec.Limits
+		want   string // outbox recipient
+	}{
+		{"FM-20 10,000 recipients, no limit", 10_000, pec.Limits{}, "non-accettazione."},
+		{"FM-20 10,000 recipients, over the limit", 10_000, pec.Limits{Recipients: 500}, "non-accettazione."},
+		{"FM-20 3,000 recipients, over the limit", 3000, pec.Limits{Recipients: 500}, "non-accettazione."},
+		{"FM-20 3,000 recipients, no limit", 3000, pec.Limits{StrictRecipients: true}, "accettazione."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.alfa.provider.Limits = c.limits
+			recipients := numbered(c.count)
+			to, cc := recipients[:c.count/2], recipients[c.count/2:]
+			data := with("Cc: "+strings.Join(cc, ",\r\n ")+"\r\n", message(mario, strings.Join(to, ",\r\n ")))
+			transaction := w.transaction(&mail{mario, recipients, data}, mario)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			verdict, err := (&point.Access{Provider: w.alfa.provider}).Handle(context.Background(), transaction)
+			runtime.ReadMemStats(&after)
+			check(t, err)
+			if len(verdict.AddRecipients) != 1 || !strings.HasPrefix(verdict.AddRecipients[0], c.want) {
+				t.Errorf("outbox recipients: got %q, want one %s", verdict.AddRecipients, c.want)
+			}
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 64<<20 {
+				t.Errorf("allocated %d bytes, want at most 64 MiB", allocated)
+			}
+		})
 	}
 }
 
