@@ -69,7 +69,8 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 		Limits: pec.Limits{
 			Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients, StrictRecipients: c.Access.StrictRecipients,
 		},
-		Clock: clock, Logger: logger,
+		BriefDecoded: c.Delivery.BriefDecoded,
+		Clock:        clock, Logger: logger,
 		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,

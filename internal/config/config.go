@@ -88,6 +88,10 @@ type Incoming struct {
 type Delivery struct {
 	Listen  Socket `toml:"listen"`  // socket, required
 	Mailbox Socket `toml:"mailbox"` // socket of the store's own LMTP server, required
+	// BriefDecoded is what a brief delivery notice hashes of an attachment: true,
+	// its decoded content; false, the default, its body as it was transferred (the
+	// SHOULD of RFC 6109 section 3.3.2.2).
+	BriefDecoded bool `toml:"brief_decoded"`
 }
 
 // Inject is the SMTP service of the MTA that has no milter: notices leave

@@ -32,9 +32,12 @@ func TestLoadExample(t *testing.T) {
 		},
 		Access:   Access{Listen: Socket{Network: "unix", Address: spool + "access.sock"}, MaxRecipients: 500},
 		Incoming: Incoming{Socket{Network: "unix", Address: spool + "incoming.sock"}},
-		Delivery: Delivery{Socket{Network: "unix", Address: spool + "delivery.sock"}, Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"}},
-		Inject:   Inject{"127.0.0.1:10027", "localhost"},
-		MTA:      MTA{ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp"},
+		Delivery: Delivery{
+			Listen:  Socket{Network: "unix", Address: spool + "delivery.sock"},
+			Mailbox: Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"},
+		},
+		Inject: Inject{"127.0.0.1:10027", "localhost"},
+		MTA:    MTA{ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp"},
 		Clamd: Clamd{
 			Socket{Network: "unix", Address: "/run/clamav/clamd.ctl"}, Duration{Duration: 2 * time.Minute},
 		},
@@ -68,7 +71,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 12; shown != want {
+	if want := 13; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -82,7 +85,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want := defaults()
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
-		got.Log != want.Log || got.Access != want.Access || got.Clamd != want.Clamd {
+		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }
@@ -175,8 +178,8 @@ func TestLoadNormalises(t *testing.T) {
 	if got.Access.MaxTotal != 30_000_000 || got.Access.MaxRecipients != 50 {
 		t.Errorf("access limits = %d and %d, want 30000000 and 50", got.Access.MaxTotal, got.Access.MaxRecipients)
 	}
-	if !got.Access.StrictRecipients {
-		t.Error("access.strict_recipients = false, want true")
+	if !got.Access.StrictRecipients || !got.Delivery.BriefDecoded {
+		t.Errorf("access.strict_recipients = %v, delivery.brief_decoded = %v, want true", got.Access.StrictRecipients, got.Delivery.BriefDecoded)
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)

@@ -2,6 +2,7 @@ package point_test
 
 import (
 	"context"
+	"crypto/sha1"
 	"fmt"
 	"strings"
 	"testing"
@@ -120,7 +121,17 @@ func TestUndeliverableNotice(t *testing.T) {
 // TestBriefReceipt: RFC 6109 section 3.3.2.2, asked for by X-TipoRicevuta; the
 // recipient in Cc gets the concise one.
 func TestBriefReceipt(t *testing.T) {
+	for decoded, hash := range map[bool]string{
+		false: fmt.Sprintf("%x", sha1.Sum([]byte("JVBERi0="))),
+		true:  fmt.Sprintf("%x", sha1.Sum([]byte("%PDF-"))),
+	} {
+		t.Run(fmt.Sprintf("decoded %v", decoded), func(t *testing.T) { testBriefReceipt(t, decoded, hash) })
+	}
+}
+
+func testBriefReceipt(t *testing.T, decoded bool, hash string) {
 	w := newWorld(t)
+	w.beta.provider.BriefDecoded = decoded
 	data := []byte("X-TipoRicevuta: breve\r\nFrom: " + mario + "\r\nTo: " + anna + "\r\nCc: " + carla + "\r\nMessage-ID: <b@c.example>\r\n" +
 		"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nciao\r\n" +
 		"--x\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0=\r\n--x--\r\n")
@@ -128,7 +139,7 @@ func TestBriefReceipt(t *testing.T) {
 	w.run()
 	for _, data := range w.alfa.mailboxes[mario] {
 		text := string(data)
-		brief := strings.Contains(text, "a.pdf.hash") && !strings.Contains(text, "JVBERi0=")
+		brief := strings.Contains(text, "a.pdf.hash") && strings.Contains(text, hash) && !strings.Contains(text, "JVBERi0=")
 		switch {
 		case strings.Contains(text, "X-Ricevuta: avvenuta-consegna") && strings.Contains(text, "From: posta-certificata@pec.beta"):
 			if !brief {

@@ -89,7 +89,7 @@ func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string
 	case pec.Complete:
 		notice.Original = original
 	case pec.Brief:
-		brief, whole, err := pec.BriefOriginal(original, false)
+		brief, whole, err := pec.BriefOriginal(original, d.BriefDecoded)
 		if err != nil {
 			return fmt.Errorf("hashing the attachments: %w", err)
 		}

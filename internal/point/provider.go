@@ -16,8 +16,11 @@ type Provider struct {
 	Identity Identity
 	Secret   Secret
 	Limits   pec.Limits
-	Clock    Clock
-	Logger   *slog.Logger
+	// BriefDecoded has brief delivery notices hash the decoded content of an
+	// attachment, and not its body as it was transferred.
+	BriefDecoded bool
+	Clock        Clock
+	Logger       *slog.Logger
 
 	Trust    Trust
 	Accounts Accounts
