@@ -72,7 +72,7 @@ func Open(path string, reserved []string, log *slog.Logger) (*File, error) {
 // Owns tells whether an authenticated user may send as an address. Nobody may
 // as a disabled mailbox.
 func (f *File) Owns(user, address string) bool {
-	found := f.mailbox(address)
+	found, _ := f.mailbox(address)
 	if user == "" || found.disabled {
 		return false
 	}
@@ -85,28 +85,38 @@ func (f *File) Owns(user, address string) bool {
 }
 
 // Policy is what a mailbox wants done with ordinary mail. One that is disabled
-// or not in the file refuses.
+// or not in the file refuses; but a postmaster who is not in the file accepts:
+// every domain must take mail for him (RFC 5321 section 4.5.1).
 func (f *File) Policy(address string) point.OrdinaryPolicy {
-	found := f.mailbox(address)
-	if found.disabled {
+	found, named := f.mailbox(address)
+	switch {
+	case !named:
+		return point.OrdinaryPolicy{Accept: strings.HasPrefix(key(address), postmaster)}
+	case found.disabled:
 		return point.OrdinaryPolicy{}
 	}
 	return found.ordinary
 }
 
-// mailbox finds an address in the file as it is now; the zero value if it is
-// not there.
-func (f *File) mailbox(address string) mailbox {
+// mailbox finds an address in the file as it is now.
+func (f *File) mailbox(address string) (found mailbox, named bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refresh()
-	return f.mailboxes[key(address)]
+	found, named = f.mailboxes[key(address)]
+	return found, named
 }
+
+// postmaster is the one local part that has no case: RFC 5321 section 4.5.1.
+const postmaster = "postmaster@"
 
 // key is the form in which addresses are compared: domain in lower case.
 func key(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	return address[:at+1] + pec.Domain(address)
+	local := address[:strings.LastIndexByte(address, '@')+1]
+	if strings.EqualFold(local, postmaster) {
+		local = postmaster
+	}
+	return local + pec.Domain(address)
 }
 
 // refresh reads the file again if it has changed.

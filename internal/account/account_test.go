@@ -83,7 +83,7 @@ func TestOwns(t *testing.T) {
 }
 
 func TestPolicy(t *testing.T) {
-	file, _, _, err := open(t, accounts)
+	file, _, _, err := open(t, accounts+"PostMaster@beta.example anna active refuse\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +98,9 @@ func TestPolicy(t *testing.T) {
 		{"disabled", "vecchio@alfa.example", point.OrdinaryPolicy{}},
 		{"unknown", "nessuno@alfa.example", point.OrdinaryPolicy{}},
 		{"service address", "posta-certificata@alfa.example", point.OrdinaryPolicy{}},
+		{"LP-08 postmaster, not in the file", "Postmaster@Alfa.example", point.OrdinaryPolicy{Accept: true}},
+		{"LP-08 postmaster of another domain, who refuses", "POSTMASTER@beta.example", point.OrdinaryPolicy{}},
+		{"LP-08 not postmaster", "postmasters@alfa.example", point.OrdinaryPolicy{}},
 	}
 	for _, c := range cases {
 		if got := file.Policy(c.address); got != c.want {

@@ -42,8 +42,8 @@ func (p *Provider) prepare() (*pec.Provider, error) {
 	if err := p.Site.prepare(); err != nil {
 		return nil, err
 	}
-	// The mailboxes of the provider itself are nobody's account.
-	if err := p.Site.AddUsers(Local(p.Address), Local(p.MailReceipt)); err != nil {
+	// The mailboxes of the provider itself, and the postmaster's, are nobody's account.
+	if err := p.Site.AddUsers(Local(p.Address), Local(p.MailReceipt), "postmaster"); err != nil {
 		return nil, err
 	}
 	signer, err := p.world.authorities.issuer.NewProvider(p.Title, p.Address)
