@@ -68,6 +68,7 @@ settings() {
 	ask_the_milter
 	require_tls
 	route
+	cleanup_service
 	incoming_service
 	for name in $PEC_SUBMISSION $PEC_SUBMISSIONS; do
 		submission_service "$name"
@@ -324,9 +325,16 @@ refuse_outbox_everywhere() {
 
 # keep_as_is SERVICE: what holds for every service that pec-milter judges or
 # feeds. Aliases would be expanded after the milter, and receipts would name
-# addresses that nobody wrote; header checks and content filters change messages.
+# addresses that nobody wrote; content filters change messages.
 keep_as_is() {
-	set_service "$1" 'receive_override_options=no_address_mappings,no_header_body_checks' 'content_filter=' 'smtpd_proxy_filter='
+	set_service "$1" 'receive_override_options=no_address_mappings' 'cleanup_service_name=pec-cleanup' 'content_filter=' 'smtpd_proxy_filter='
+}
+
+# Header and body checks change messages too. They are not switched off by
+# no_header_body_checks, for then message_reject_characters does nothing either.
+cleanup_service() {
+	edit -M "pec-cleanup/unix=pec-cleanup unix n - n - 0 cleanup"
+	set_service pec-cleanup/unix 'header_checks=' 'mime_header_checks=' 'nested_header_checks=' 'body_checks='
 }
 
 # The world: everything that comes for us goes by the INCOMING door. Whoever

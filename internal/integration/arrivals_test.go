@@ -133,8 +133,13 @@ func referenceOf(h pec.Header) string {
 }
 
 func (s *stage) show(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	kind := pec.Kind(args[1])
-	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool { return kindOf(h) == kind })
+	kind, about := pec.Kind(args[1]), ""
+	if len(args) > 2 {
+		about = args[2]
+	}
+	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool {
+		return kindOf(h) == kind && strings.Contains(referenceOf(h), about)
+	})
 	if err != nil {
 		return err
 	}

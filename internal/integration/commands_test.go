@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +35,15 @@ func (s *stage) stories() map[string]command {
 		"policy": {"ADDRESS POLICY", s.policy},
 
 		// Messages. TO may be several, with commas. FILE is a file of the story, with LF
-		// line ends; EICAR in braces stands for the test virus.
-		"submit":    {"FILE FROM TO", s.submit},          // STARTTLS, authenticated as FROM
-		"submit-as": {"USER FILE FROM TO", s.submitAs},   // USER may be "nobody"
-		"send":      {"PROVIDER FILE FROM TO", s.send},   // to port 25, as another server does
-		"inject":    {"PROVIDER FILE FROM TO", s.inject}, // to the port without milter
-		"originals": {"FROM DOMAIN", s.originals},        // submits all nasty messages, compares
+		// line ends; EICAR in braces stands for the test virus, {TEXT*N} for N times the
+		// text, in which \n is a line end and \0 a NUL.
+		"submit":    {"FILE FROM TO", s.submit},            // STARTTLS, authenticated as FROM
+		"submit-as": {"USER FILE FROM TO", s.submitAs},     // USER may be "nobody"
+		"send":      {"PROVIDER FILE FROM TO", s.send},     // to port 25, as another server does
+		"inject":    {"PROVIDER FILE FROM TO", s.inject},   // to the port without milter
+		"sendmail":  {"PROVIDER FILE FROM TO", s.sendmail}, // sendmail(1), by root
+		"smtp":      {"USER LINE", s.smtp},                 // lines of SMTP, as submit; prints the replies; any number
+		"originals": {"FROM DOMAIN", s.originals},          // submits all nasty messages, compares
 		"large":     {"MEGABYTES FROM TO", s.large},
 
 		// What arrives. await: N messages of a kind, no two by the same provider about
@@ -48,7 +52,7 @@ func (s *stage) stories() map[string]command {
 		// the first.
 		"await": {"ADDRESS KIND N [ABOUT]", s.await},
 		"reach": {"ADDRESS KIND N", s.reach},
-		"show":  {"ADDRESS KIND", s.show},
+		"show":  {"ADDRESS KIND [ABOUT]", s.show},
 		"last":  {"ADDRESS KIND", s.last}, // as show, of the last that is there
 
 		// What notices speak of, ABOUT as above. await-about: one notice for each
@@ -144,9 +148,22 @@ func (s *stage) users(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 	return nil
 }
 
+// repetition is what a story writes for a text that repeats itself.
+var repetition = regexp.MustCompile(`\{([^{}*]+)\*(\d+)\}`)
+
+func repeat(written string) string {
+	m := repetition.FindStringSubmatch(written)
+	count, err := strconv.Atoi(m[2])
+	if err != nil {
+		return written
+	}
+	return strings.Repeat(strings.NewReplacer(`\n`, "\n", `\0`, "\x00").Replace(m[1]), count)
+}
+
 // readMail reads the arguments FILE FROM TO.
 func readMail(ts *testscript.TestScript, user string, args []string) Mail {
-	message := strings.ReplaceAll(ts.ReadFile(args[0]), "{EICAR}", eicar)
+	message := repetition.ReplaceAllStringFunc(ts.ReadFile(args[0]), repeat)
+	message = strings.ReplaceAll(message, "{EICAR}", eicar)
 	message = strings.ReplaceAll(message, "\n", "\r\n")
 	return Mail{User: user, From: args[1], To: strings.Split(args[2], ","), Message: strings.NewReader(message)}
 }
@@ -182,6 +199,24 @@ func (s *stage) inject(_ *bytes.Buffer, ts *testscript.TestScript, args []string
 		return err
 	}
 	return p.SendInject(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) sendmail(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.Sendmail(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) smtp(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.providerOf(args[0])
+	if err != nil {
+		return err
+	}
+	replies, err := p.SubmitLines(args[0], args[1:])
+	out.WriteString(replies)
+	return err
 }
 
 func (s *stage) flush(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {

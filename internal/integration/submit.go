@@ -2,8 +2,12 @@ package integration
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/smtp"
+	"os/exec"
+	"strings"
 )
 
 // Mail is one SMTP transaction of a client.
@@ -24,25 +28,54 @@ func NewMail(message []byte, from string, to ...string) Mail {
 // STARTTLS, then SASL unless there is no user. nil means that the server
 // answered 250 to the message; a refusal is a *textproto.Error.
 func (s *Site) Submit(m Mail) error {
-	client, err := smtp.Dial(address(s.Ports.Submission))
+	client, err := s.logIn(m.User)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if err := client.Hello("client.example"); err != nil {
-		return err
+	return transmit(client, m)
+}
+
+// logIn connects to the site's submission port.
+func (s *Site) logIn(user string) (client *smtp.Client, err error) {
+	if client, err = smtp.Dial(address(s.Ports.Submission)); err != nil {
+		return nil, err
 	}
-	if err := client.StartTLS(s.TLS()); err != nil {
-		return err
+	err = client.Hello("client.example")
+	if err == nil {
+		err = client.StartTLS(s.TLS())
 	}
-	if m.User != "" {
+	if err == nil && user != "" {
 		// "127.0.0.1" is what Dial has told the client that the server's name is;
 		// the certificate was verified for the real one.
-		if err := client.Auth(smtp.PlainAuth("", m.User, Password, "127.0.0.1")); err != nil {
-			return err
-		}
+		err = client.Auth(smtp.PlainAuth("", user, Password, "127.0.0.1"))
 	}
-	return transmit(client, m)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
+// SubmitLines sends lines of SMTP to the submission port, once the user has
+// authenticated, and gives the replies, one a line.
+func (s *Site) SubmitLines(user string, lines []string) (string, error) {
+	client, err := s.logIn(user)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	var replies strings.Builder
+	for _, line := range lines {
+		if err := client.Text.PrintfLine("%s", line); err != nil {
+			return replies.String(), err
+		}
+		code, text, err := client.Text.ReadResponse(0)
+		if err != nil && code == 0 {
+			return replies.String(), err
+		}
+		fmt.Fprintf(&replies, "%d %s\n", code, text)
+	}
+	return replies.String(), nil
 }
 
 // Send hands a message to the site's port 25, as another mail server does.
@@ -61,6 +94,20 @@ func sendTo(port int, m Mail) error {
 		return err
 	}
 	return transmit(client, m)
+}
+
+// Sendmail hands a message to sendmail(1), as a program of the machine does.
+func (p *Provider) Sendmail(m Mail) error {
+	message, err := io.ReadAll(m.Message)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/usr/sbin/sendmail", append([]string{"-C", p.postfixDir(), "-i", "-f", m.From}, m.To...)...)
+	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sendmail: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // transmit does one transaction and takes leave.
