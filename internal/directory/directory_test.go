@@ -93,8 +93,6 @@ func TestByDomain(t *testing.T) {
 		{"beta.example", "ricevute@beta.example"},
 		{"x.beta.example", ""},
 		{"", ""},
-		{"*)(managedDomains=*", ""},
-		{"beta.example\r\n", ""},
 	}
 	for _, test := range tests {
 		got := ""
@@ -105,6 +103,44 @@ func TestByDomain(t *testing.T) {
 			t.Errorf("ByDomain(%q) = %q, want %q", test.domain, got, test.want)
 		}
 	}
+}
+
+// evilDomains are no dot-atoms, as RFC 6109 section 4.5.5 demands, but something to
+// LDAP, SQL or SMTP.
+func evilDomains() []string {
+	return []string{
+		"*)(managedDomains=*", "beta.example)(objectClass=*", "*", "beta.*", `beta\2eexample`, "(beta.example)", "beta.example\x00",
+		"beta.example' OR '1'='1", "beta.example\r\n", "beta.example, alfa.example", " beta.example", ".beta.example", "beta..example",
+		"beta.example.", "b\u00e8ta.example", "\u212aappa.example", "[127.0.0.1]",
+	}
+}
+
+// TestDomainAsFilter: IN-07, what is no domain in dot-atom form is nobody's: its
+// recipient is "esterno" (RFC 6109 sections 2.2.1 and 4.5.5).
+func TestDomainAsFilter(t *testing.T) {
+	d := mustRead(t, write(t, testPKI(t).providers()))
+	for _, domain := range evilDomains() {
+		t.Run("IN-07 "+domain, func(t *testing.T) {
+			if p := d.ByDomain(domain); p != nil {
+				t.Errorf("ByDomain(%q) = %s, want none", domain, p.Name)
+			}
+		})
+	}
+}
+
+// FuzzDomain: IN-07, whatever the domain of a recipient is, the provider that is
+// found lists it, but for its case.
+func FuzzDomain(f *testing.F) {
+	d := mustRead(f, write(f, testPKI(f).providers()))
+	for _, domain := range append(evilDomains(), "alfa.example", "PEC.Alfa.example") {
+		f.Add(domain)
+	}
+	f.Fuzz(func(t *testing.T, domain string) {
+		p := d.ByDomain(domain)
+		if p != nil && !slices.ContainsFunc(p.Domains, func(own string) bool { return strings.EqualFold(own, domain) && len(own) == len(domain) }) {
+			t.Errorf("ByDomain(%q) = %s, which has %q", domain, p.Name, p.Domains)
+		}
+	})
 }
 
 func TestByCertificateHash(t *testing.T) {
