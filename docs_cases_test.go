@@ -2,6 +2,9 @@ package pecmilter_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,8 +30,8 @@ func TestCases(t *testing.T) {
 		if tests == 0 && !missing || missing && !issue.MatchString(cells[2]) {
 			t.Errorf("%s: want tests, or not yet with the issue that will write them", where)
 		}
-		if tests > 0 && !carried(t, cells[0], cells[2]) {
-			t.Errorf("%s: none of the files names %s", where, cells[0])
+		for _, test := range strangers(t, cells[0], cells[2]) {
+			t.Errorf("%s: %s does not name %s", where, test, cells[0])
 		}
 	}
 	if len(seen) < 70 {
@@ -36,13 +39,44 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// carried tells whether one of the files that a cell names has the id.
-func carried(t *testing.T, id, cell string) bool {
+// strangers are the tests of a cell that do not carry the id: neither the test
+// with its comment and subtests, nor the story.
+func strangers(t *testing.T, id, cell string) (names []string) {
 	t.Helper()
+	file := ""
 	for _, m := range codeSpan.FindAllStringSubmatch(cell, -1) {
-		if strings.Contains(m[1], "/") && strings.Contains(read(t, m[1]), id) {
-			return true
+		switch {
+		case strings.HasSuffix(m[1], "_test.go"):
+			file = m[1]
+		case testName.MatchString(m[1]):
+			if !strings.Contains(written(t, file, m[1]), id) {
+				names = append(names, file+": "+m[1])
+			}
+		case !strings.Contains(read(t, m[1]), id):
+			names = append(names, m[1])
 		}
 	}
-	return false
+	return names
+}
+
+// written is a test as it is written, with its comment.
+func written(t *testing.T, file, name string) string {
+	t.Helper()
+	set := token.NewFileSet()
+	tree, err := parser.ParseFile(set, file, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range tree.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Recv != nil || f.Name.Name != name {
+			continue
+		}
+		from := f.Pos()
+		if f.Doc != nil {
+			from = f.Doc.Pos()
+		}
+		return read(t, file)[set.Position(from).Offset:set.Position(f.End()).Offset]
+	}
+	return ""
 }

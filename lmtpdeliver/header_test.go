@@ -124,6 +124,7 @@ func TestQueueID(t *testing.T) {
 	}
 }
 
+// TestQuoted: FM-38, a local part gets its quotes back.
 func TestQuoted(t *testing.T) {
 	for address, want := range map[string]string{
 		"":                 "",

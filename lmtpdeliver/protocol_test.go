@@ -13,6 +13,7 @@ import (
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
+// TestExtensions: what is announced is what is done; FM-35, no CHUNKING.
 func TestExtensions(t *testing.T) {
 	m := start(t, door{}).dial(t)
 	got := m.say("LHLO mta.example", "250")

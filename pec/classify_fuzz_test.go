@@ -71,7 +71,7 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// FuzzAddresses: what is read from an address list is an address, and written
+// FuzzAddresses: IN-04, what is read from an address list is an address, and written
 // again it is the same one.
 func FuzzAddresses(f *testing.F) {
 	for _, s := range []string{"a@b.example", `"a b" <"x y"@b.example>, c@d.example`, "group: a@b.example;", "=?utf-8?q?=E8?= <a@b.example>", "<@x:a@b>", "undisclosed-recipients:;"} {

@@ -24,6 +24,8 @@ type goldenCase struct {
 	Notice   *Notice
 }
 
+// TestGolden: each message of testdata/golden is issued again byte for byte; IN-01,
+// the subject with a line end, is one of them.
 func TestGolden(t *testing.T) {
 	cases, err := filepath.Glob("testdata/golden/*/case.json")
 	if err != nil || len(cases) < 10 {

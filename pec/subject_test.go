@@ -43,6 +43,8 @@ func TestDecodedSubject(t *testing.T) {
 	}
 }
 
+// FuzzSubject: IN-01, IN-02, whatever a subject is, the field is one field, and is
+// read again as prefix and subject.
 func FuzzSubject(f *testing.F) {
 	for _, s := range []string{"Prova", "perché", "=?utf-8?q?x?=", "a\r\nX: y", strings.Repeat("lungo ", 300), "?= =?"} {
 		f.Add(" "+s, s)

@@ -126,7 +126,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"status", "m@alfa.example m on refuse\n", []string{`:1: status is "on": write "active" or "disabled"`}},
 		{"policy", "m@alfa.example m active forward\n", []string{`:1: ordinary is "forward": write "refuse" or "accept"`}},
 		{"twice", "m@alfa.example m active refuse\n\nm@ALFA.example n active refuse\n", []string{":3: m@ALFA.example stands in line 1 already"}},
-		{"service address", "Posta-Certificata@Alfa.example m active refuse\n", []string{":1: Posta-Certificata@Alfa.example is an address of the provider itself"}},
+		{"FH-04 service address", "Posta-Certificata@Alfa.example m active refuse\n", []string{":1: Posta-Certificata@Alfa.example is an address of the provider itself"}},
 		{"service mailbox", "ricevute@alfa.example - active refuse\n", []string{":1: ricevute@alfa.example is an address of the provider itself"}},
 		{"all at once", "m m active refuse\nn@alfa.example n active refuse\no@alfa.example o yes refuse\n",
 			[]string{`:1: "m" is no address`, `:3: status is "yes"`}},

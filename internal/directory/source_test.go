@@ -224,7 +224,7 @@ func TestShrunkenDirectory(t *testing.T) {
 		left int
 		want int
 	}{
-		{"nine of ten lost", 2, 20},
+		{"IN-09 nine of ten lost", 2, 20},
 		{"a little less", 3, 3},
 	}
 	for _, test := range tests {
@@ -252,6 +252,7 @@ func (b *bench) manyProviders(n int) []*pec.Provider {
 	return providers
 }
 
+// TestFaultsAndMovesAreLogged: IN-08, a domain that moves to another provider is told.
 func TestFaultsAndMovesAreLogged(t *testing.T) {
 	b := newBench(t)
 	b.open()

@@ -45,19 +45,19 @@ func nastyHeaders() []nasty {
 		{"fields that Postfix drops by default", "Return-Path: <somebody@else.example>\nContent-Length: 12345\n", "x\n"},
 		{"1,500 fields", manyFields(1500), "x\n"},
 		{"field of 998 bytes in one line", "X-A: " + strings.Repeat("a", 998-5) + "\n", "x\n"},
-		{"field of 31 KiB", "X-A:" + strings.Repeat(" "+strings.Repeat("b", 60)+"\n", 31<<10/62), "x\n"},
+		{"FM-29 field of 31 KiB", "X-A:" + strings.Repeat(" "+strings.Repeat("b", 60)+"\n", 31<<10/62), "x\n"},
 		{"subject of 200 encoded words", "Subject:" + strings.Repeat(" =?utf-8?b?w6g=?=\n", 200), "x\n"},
-		{"no Message-ID, no Date", "Subject: bare\n", "x\n"},
+		{"FM-23 no Message-ID, no Date", "Subject: bare\n", "x\n"},
 		{"folded Message-ID", "Message-ID:\n <folded@client.example>\n", "x\n"},
 		{"Reply-To and Sender", "Reply-To: Other <other@else.example>\nSender: FROM\n", "x\n"},
-		{"fields of PEC from a user", "X-Trasporto: posta-certificata\nX-Ricevuta: avvenuta-consegna\n", "x\n"},
+		{"FH-01, FH-02 fields of PEC from a user", "X-Trasporto: posta-certificata\nX-Ricevuta: avvenuta-consegna\n", "x\n"},
 	}
 }
 
 func nastyBodies() []nasty {
 	long := strings.Repeat("0123456789", 99) + "12345678" // 998 bytes
 	return []nasty{
-		{"empty body", "Subject: empty\n", ""},
+		{"FM-42 empty body", "Subject: empty\n", ""},
 		{"one empty line", "Subject: one line\n", "\n"},
 		{"empty lines only", "Subject: lines\n", "\n\n\n\n\n"},
 		{"trailing empty lines", "Subject: trailing\n", "text\n\n\n\n\n\n\n"},
@@ -67,7 +67,7 @@ func nastyBodies() []nasty {
 		{"trailing white space", "Subject: white\n", "text   \n\t\n   \ntext\t\n"},
 		{"lines of 998 bytes", "Subject: long\n", long + "\n" + long + "\n" + strings.Repeat(".", 997) + "\n"},
 		{"control characters", "Subject: control\n", "bell\x07 tab\t feed\x0c escape\x1b delete\x7f vertical\x0b back\x08\n"},
-		{"8 bit without MIME", "Subject: eight\n", "perch\xe9 cos\xec \xc3\xa8\n"},
+		{"FM-34 8 bit without MIME", "Subject: eight\n", "perch\xe9 cos\xec \xc3\xa8\n"},
 		{"8 bit that says 7bit", "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 7bit\n", "perch\xc3\xa9\n"},
 		{"8 bit that says 8bit", "MIME-Version: 1.0\nContent-Type: text/plain; charset=iso-8859-15\nContent-Transfer-Encoding: 8bit\n", highBytes()},
 		{"what looks like a boundary", "Subject: boundary\n", "------=_pec_0000\n--\n----\n--x--\n"},

@@ -44,7 +44,7 @@ func (w *world) deliver(to string, data []byte) {
 }
 
 // TestBounce: what our own MTA gives up for a certified recipient becomes
-// errore-consegna (RFC 6109 sections 2.2.2 and 3.3.3, Nota 12).
+// errore-consegna (LP-09, RFC 6109 sections 2.2.2 and 3.3.3, Nota 12).
 func TestBounce(t *testing.T) {
 	for _, c := range []struct{ name, status, detail, kind string }{
 		{"no mailbox", "5.1.1", "5.1.1 - alfa PEC S.p.A. - indirizzo non valido", "no-dest"},

@@ -57,6 +57,8 @@ func TestMainJob(t *testing.T) {
 	w.expectMainJob()
 }
 
+// TestAcceptanceFlagsRecipients: FM-40, a recipient outside PEC is "esterno" (RFC
+// 6109 section 3.1.4).
 func TestAcceptanceFlagsRecipients(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.alfa.submit(mainJob()))
@@ -197,7 +199,7 @@ func TestMTADiesBeforeCommit(t *testing.T) {
 }
 
 // TestReplay: a genuine envelope comes again (SG-30), and for a recipient that
-// it does not name.
+// it does not name: an anomaly envelope, and no receipt for it (LP-04).
 func TestReplay(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.alfa.submit(mainJob()))

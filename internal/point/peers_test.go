@@ -44,7 +44,7 @@ func TestPeerNotification(t *testing.T) {
 		{"a time-out notice from a peer", func(_ *world, n *pec.Notice) {
 			n.Data.Kind, n.Data.Error = pec.TimeoutNotice, pec.OtherError
 		}, "", "", "errore"},
-		{"a server-server acceptance to a user", func(_ *world, n *pec.Notice) {
+		{"LP-02 a server-server acceptance to a user", func(_ *world, n *pec.Notice) {
 			n.Data.Kind, n.Data.TakenFor, n.Data.Delivered = pec.ServerAcceptance, []string{anna}, ""
 		}, "", "", "errore"},
 	} {

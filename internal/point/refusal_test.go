@@ -10,7 +10,7 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// TestNonAcceptance: D-H.1, an address in neither To nor Cc: the sender gets the
+// TestNonAcceptance: D-H.1, FM-09, an address in neither To nor Cc: the sender gets the
 // notice, nobody gets the message (RFC 6109 section 3.1.2).
 func TestNonAcceptance(t *testing.T) {
 	w := newWorld(t)
@@ -106,7 +106,7 @@ func TestVirusIn(t *testing.T) {
 	}
 }
 
-// TestVirusInTwoTransactions: V-Q1.1, two prese in carico with disjoint
+// TestVirusInTwoTransactions: V-Q1.1, RS-06, two prese in carico with disjoint
 // recipients, one rilevazione-virus each.
 func TestVirusInTwoTransactions(t *testing.T) {
 	w := newWorld(t)

@@ -83,6 +83,7 @@ func TestCommandInjection(t *testing.T) {
 	}
 }
 
+// TestValidPath: FM-38, what has quotes, or needs none, is written as it is.
 func TestValidPath(t *testing.T) {
 	for _, address := range []string{
 		"", "a@b", "postmaster", "a..b@c", `"a b"@c`, `"a>b"@c`, `"a\"b\\"@c`, `""@c`, `"a@b"@c`, "a@[127.0.0.1]",
@@ -94,7 +95,7 @@ func TestValidPath(t *testing.T) {
 	}
 }
 
-// FuzzValidPath: the closing bracket that we write is the first that a reader
+// FuzzValidPath: FM-38, IN-13, the closing bracket that we write is the first that a reader
 // who knows quoted strings finds, and the line is one line.
 func FuzzValidPath(f *testing.F) {
 	for _, seed := range []string{"", "a@b", `"a>\"b"@c`, "a@b\r\n", `"a"b>`, `"\`} {
