@@ -23,7 +23,9 @@ func (b Breach) String() string { return b.ID + ": " + b.Rule }
 // logs of a day this way): one envelope and the same sender and recipients
 // throughout, one acceptance if it is ours, each certified recipient taken
 // charge of once and then delivered or failed once, a failure for each virus,
-// nothing for ordinary recipients. The breaches are in the order of the ids.
+// nothing for ordinary recipients. What another provider's server refused nobody
+// has taken charge of: there the failure that we issue is all. The breaches are in
+// the order of the ids.
 func Audit(rows iter.Seq2[Row, error]) ([]Breach, error) {
 	messages := map[string]*audited{}
 	for row, err := range rows {
@@ -55,11 +57,14 @@ type audited struct {
 	acceptances                 map[string]bool // by notice id, so that a notice logged twice counts once
 	taken, ended                map[string]map[string]bool
 	infected                    map[string]bool
+	tried                       map[string]bool // delivery into a mailbox of ours was begun
+	failedHere                  map[string]bool // the failure is one that we issued
 }
 
 func newAudited(first point.Event) *audited {
 	return &audited{
-		first: first, acceptances: map[string]bool{}, infected: map[string]bool{},
+		first: first, acceptances: map[string]bool{},
+		infected: map[string]bool{}, tried: map[string]bool{}, failedHere: map[string]bool{},
 		taken: map[string]map[string]bool{}, ended: map[string]map[string]bool{},
 	}
 }
@@ -75,6 +80,8 @@ func (a *audited) add(e point.Event) {
 		a.received++
 	case point.EventRefused:
 		a.refused++
+	case point.EventDelivering:
+		a.tried[pec.CanonicalAddress(e.Delivered)] = true
 	case point.EventIssued, point.EventNotification:
 		a.addNotice(e)
 	}
@@ -90,6 +97,9 @@ func (a *audited) addNotice(e point.Event) {
 		}
 	case pec.Delivery, pec.NonDelivery:
 		note(a.ended, e.Delivered, e.NoticeID)
+		if e.Kind == point.EventIssued && e.Notice == pec.NonDelivery {
+			a.failedHere[pec.CanonicalAddress(e.Delivered)] = true
+		}
 	case pec.VirusDetection:
 		a.infected[pec.CanonicalAddress(e.Delivered)] = true
 	}
@@ -144,9 +154,19 @@ func (a *audited) recipientBreaches(r pec.Recipient, ours bool) []string {
 	case a.infected[address] && !ours:
 		return when(taken != 1 || ended > 0, address+": infected, but delivered, or not taken charge of once")
 	}
+	charged := 1
+	if ours && a.bounced(address) {
+		charged = 0
+	}
 	return slices.Concat(
-		when(taken != 1, fmt.Sprintf("%s: %d prese in carico, want 1", address, taken)),
+		when(taken != charged, fmt.Sprintf("%s: %d prese in carico, want %d", address, taken, charged)),
 		when(ended != 1, fmt.Sprintf("%s: %d consegne or mancate consegne, want 1", address, ended)))
+}
+
+// bounced tells whether a message failed on its way to another provider: we told
+// its sender so, though no mailbox of ours was tried and nobody reported a virus.
+func (a *audited) bounced(address string) bool {
+	return a.failedHere[address] && !a.tried[address] && !a.infected[address]
 }
 
 func when(broken bool, rule string) []string {

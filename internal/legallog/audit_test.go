@@ -52,6 +52,14 @@ func TestAudit(t *testing.T) {
 		{"two envelopes", with(row(point.EventAccepted, "", "")), "accepted 2 times"},
 		{"none", without(0), "accepted 0 times"},
 		{"virus without failure", append(without(5), row(point.EventNotification, pec.VirusDetection, b)), "c@b.example: 0 consegne"},
+		{"bounced on the way to its provider", []point.Event{
+			good[0], good[1], good[2], row(point.EventDelivering, "", a), good[4], row(point.EventIssued, pec.NonDelivery, b)}, ""},
+		{"bounced, and taken charge of", append(without(5), row(point.EventIssued, pec.NonDelivery, b)), "c@b.example: 1 prese in carico, want 0"},
+		{"failed in our own mailbox, not taken charge of", []point.Event{
+			good[0], good[1], row(point.EventDelivering, "", a), row(point.EventIssued, pec.NonDelivery, a), good[3], good[5]}, "a@b.example: 0 prese in carico, want 1"},
+		{"virus told of, not taken charge of", []point.Event{
+			good[0], good[1], good[2], good[4], row(point.EventNotification, pec.VirusDetection, b), row(point.EventIssued, pec.NonDelivery, b)},
+			"c@b.example: 0 prese in carico, want 1"},
 		{"theirs, for one of ours", []point.Event{
 			row(point.EventReceived, "", ""), row(point.EventIssued, pec.ServerAcceptance, "", b), row(point.EventIssued, pec.Delivery, b)}, ""},
 		{"theirs, infected", []point.Event{
