@@ -2,7 +2,6 @@ package pec
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,17 +33,7 @@ type Classification struct {
 // notification.
 func (c *Classification) Correct() bool { return len(c.Problems) == 0 }
 
-func (c *Classification) problem(format string, args ...any) {
-	c.Problems = append(c.Problems, fmt.Sprintf(format, args...))
-}
-
-// The reasons that are known from real anomaly envelopes.
-const (
-	problemNotSigned = "il messaggio non e' firmato digitalmente"
-	problemUntrusted = "la firma digitale del messaggio non risulta attendibile"
-	problemNoPEC     = "dominio mittente non di posta certificata"
-	problemForm      = "il messaggio non e' conforme al formato di posta certificata"
-)
+func (c *Classification) problem(reason string) { c.Problems = append(c.Problems, Reason(reason)) }
 
 // Classify tells what a message is, by its structure: the signature's
 // existence, validity and origin, then the form (RFC 6109 section 2.2.2). at is
@@ -62,7 +51,7 @@ func Classify(m Message, trust *Trust, at time.Time) (*Classification, error) {
 	}
 	if c.Provider, err = trust.Provider(c.Signature, at); err != nil {
 		c.Provider = nil
-		c.problem(problemUntrusted)
+		c.problem("untrusted")
 		return c, temporary(err)
 	}
 	c.checkForm(m.Header)
@@ -75,11 +64,11 @@ func (c *Classification) unsigned(err error) error {
 	c.Signature = nil
 	switch {
 	case errors.Is(err, ErrNotSigned):
-		c.problem(problemNotSigned)
+		c.problem("not-signed")
 	case errors.Is(err, ErrBadSignature):
-		c.problem(problemUntrusted)
+		c.problem("untrusted")
 	case errors.Is(err, ErrStructure):
-		c.problem(problemForm)
+		c.problem("form")
 	default:
 		return err
 	}
@@ -112,14 +101,14 @@ func (c *Classification) checkForm(h Header) {
 		return
 	}
 	if h.Count(HeaderTransport)+h.Count(HeaderReceipt) != 1 || c.Data.Kind != c.Kind {
-		c.problem("il tipo del messaggio non corrisponde ai dati di certificazione")
+		c.problem("kind")
 	}
 	if c.Kind == Envelope && c.Original == nil {
-		c.problem("il messaggio originale non e' presente")
+		c.problem("no-original")
 	}
 	if c.Original != nil {
 		if _, err := c.Original.Decoded(); err != nil {
-			c.problem("il messaggio originale non e' leggibile")
+			c.problem("original")
 		}
 	}
 }
@@ -129,14 +118,14 @@ func (c *Classification) checkForm(h Header) {
 func (c *Classification) checkFrom(h Header) {
 	from, err := Addresses(h, "From")
 	if err != nil || len(from) != 1 || h.Count("From") != 1 {
-		c.problem("il campo From non contiene un indirizzo email valido")
+		c.problem("from-address")
 		return
 	}
 	if !slices.ContainsFunc(c.Signature.Addresses(), func(a string) bool { return strings.EqualFold(a, from[0]) }) {
-		c.problem("il campo From non corrisponde al certificato del firmatario")
+		c.problem("from-certificate")
 	}
 	if !c.Provider.Manages(from[0]) {
-		c.problem(problemNoPEC)
+		c.problem("no-pec-domain")
 	}
 }
 
@@ -145,9 +134,9 @@ func (c *Classification) readParts() {
 	var err error
 	switch c.Data, c.Original, err = Parts(c.Signature); {
 	case errors.Is(err, ErrCertificationData):
-		c.problem("i dati di certificazione non sono conformi")
+		c.problem("certification-data")
 	case err != nil:
-		c.problem("i dati di certificazione non sono presenti")
+		c.problem("no-certification-data")
 	}
 }
 
@@ -200,9 +189,9 @@ func (p *Part) namedAll(name string) []*Part {
 func (c *Classification) CheckEnvelope(reversePath string) string {
 	switch {
 	case !c.Provider.Manages(c.Data.Sender):
-		return problemNoPEC
+		return Reason("no-pec-domain")
 	case !SameAddress(reversePath, c.Data.Sender):
-		return "il mittente non corrisponde ai dati di certificazione"
+		return Reason("sender-data")
 	}
 	return ""
 }
@@ -220,16 +209,16 @@ func (c *Classification) CheckNotification(reversePath string, recipients []stri
 	case Delivery, NonDelivery:
 	case Acceptance, NonAcceptance, TimeoutNotice:
 		if !own {
-			return "la notifica non proviene dal gestore del mittente"
+			return Reason("sender-provider")
 		}
 	default:
-		return problemForm
+		return Reason("form")
 	}
 	if !slices.ContainsFunc(c.Signature.Addresses(), func(a string) bool { return strings.EqualFold(a, reversePath) }) {
-		return "il mittente non corrisponde al gestore che ha firmato"
+		return Reason("sender-signer")
 	}
 	if slices.ContainsFunc(recipients, func(r string) bool { return !SameAddress(r, to) }) {
-		return "il destinatario non corrisponde ai dati di certificazione"
+		return Reason("recipient-data")
 	}
 	return c.checkSpeaksFor()
 }
@@ -242,7 +231,7 @@ func (c *Classification) checkSpeaksFor() string {
 	}
 	spoken := slices.Concat(c.Data.TakenFor, nonEmpty(c.Data.Delivered))
 	if len(spoken) == 0 || slices.ContainsFunc(spoken, func(a string) bool { return !c.Provider.Manages(a) }) {
-		return "la notifica riguarda destinatari di un altro gestore"
+		return Reason("others-recipients")
 	}
 	return ""
 }

@@ -54,11 +54,10 @@ const (
 )
 
 // Failure is how a DSNFailed recipient is told of in a PEC notification: see
-// DeliveryFailure. For every other action code and text are empty, and kind is
-// NoError.
-func (r DSNRecipient) Failure() (code string, kind ErrorKind, text string) {
+// DeliveryFailure. For every other action code is empty, and kind is NoError.
+func (r DSNRecipient) Failure() (code string, kind ErrorKind) {
 	if r.Action != DSNFailed {
-		return "", NoError, ""
+		return "", NoError
 	}
 	return DeliveryFailure(r.Status, r.Diagnostic)
 }

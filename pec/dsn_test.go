@@ -21,7 +21,8 @@ func told(dsn *pec.DSN) string {
 			fmt.Fprintf(&b, " (%s)", r.Original)
 		}
 		fmt.Fprintf(&b, " %s", r.Action)
-		if code, kind, text := r.Failure(); code != "" {
+		if code, kind := r.Failure(); code != "" {
+			_, text, _ := strings.Cut(pec.FailureDetail(code, "Alfa"), " - Alfa - ")
 			fmt.Fprintf(&b, ": %s %s %s", code, kind, text)
 		}
 		b.WriteString("\n")
@@ -227,9 +228,9 @@ func checkRecipient(t *testing.T, r pec.DSNRecipient) {
 	if r.Final == "" || r.Action == "" || strings.ContainsFunc(all, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		t.Errorf("recipient %+v", r)
 	}
-	code, kind, text := r.Failure()
-	if failed := r.Action == pec.DSNFailed; failed != (code != "") || failed != (text != "") || failed != (kind != pec.NoError) {
-		t.Errorf("failure of %+v: %q, %q, %q", r, code, kind, text)
+	code, kind := r.Failure()
+	if failed := r.Action == pec.DSNFailed; failed != (code != "") || failed != (kind != pec.NoError) {
+		t.Errorf("failure of %+v: %q, %q", r, code, kind)
 	}
 	if code == "5.4.1" || code == "5.5.1" || strings.HasPrefix(code, "4") {
 		t.Errorf("failure of %+v has the code %s", r, code)

@@ -1,38 +1,44 @@
 package pec
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 // DeliveryFailure is how a PEC notification tells of a permanent failure to
-// deliver: the code of AgID's Nota 12, with which errore-esteso and the readable
-// text begin (code - provider - text), the attribute errore, and the text in
-// Italian. status is the enhanced status code of the failure (RFC 3463), empty
-// where there is none; reply is what the other server, or the MTA, said of it.
+// deliver: the code of AgID's Nota 12, for FailureDetail, and the attribute errore.
+// status is the enhanced status code of the failure (RFC 3463), empty where there
+// is none; reply is what the other server, or the MTA, said of it.
 //
 // A code that says something definite in PEC is given for that alone, because
 // readers trust the code: 5.4.1 is the notice of 24 hours, 5.5.1 a virus;
 // neither ever comes of here, whatever the other server replied.
-func DeliveryFailure(status, reply string) (code string, kind ErrorKind, text string) {
+func DeliveryFailure(status, reply string) (code string, kind ErrorKind) {
 	reply = strings.ToLower(reply)
 	vague := slices.Contains(vagueStatuses, status)
 	switch {
 	case status == "5.2.2", status == "4.2.2", vague && saysOneOf(reply, mailboxFull):
-		return "5.2.2", OtherError, "casella piena" // text C
+		return "5.2.2", OtherError
 	case status == "5.4.7", strings.HasPrefix(status, "4."):
 		// The queue gave up: what failed last was not permanent.
-		return "5.4.7", OtherError, "tempo massimo di consegna superato" // C
+		return "5.4.7", OtherError
 	case vague && saysOneOf(reply, noDomain):
-		return "5.1.2", WrongDomain, "dominio inesistente" // C
+		return "5.1.2", WrongDomain
 	case vague && saysOneOf(reply, noMailbox):
-		return "5.1.1", WrongMailbox, "indirizzo non valido" // A
+		return "5.1.1", WrongMailbox
 	case slices.Contains(domainStatuses, status):
-		return "5.1.2", WrongDomain, "dominio inesistente"
+		return "5.1.2", WrongDomain
 	case slices.Contains(mailboxStatuses, status):
-		return "5.1.1", WrongMailbox, "indirizzo non valido"
+		return "5.1.1", WrongMailbox
 	}
-	return otherCode(status), OtherError, "errore nella consegna alla casella" // C
+	return otherCode(status), OtherError
+}
+
+// FailureDetail is errore-esteso, and a line of the readable text, for a code of
+// AgID's Nota 12: code - provider - text.
+func FailureDetail(code, provider string) string {
+	return code + " - " + provider + " - " + cmp.Or(reasons[code], reasons["5.0.0"])
 }
 
 // otherCode is the status itself unless it means something else in PEC.

@@ -2,6 +2,7 @@ package pec_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pec-milter/pec-milter/pec"
@@ -48,7 +49,8 @@ func TestDeliveryFailure(t *testing.T) {
 		{"5.5.1 is a virus", "5.5.1", "503 5.5.1 bad sequence of commands", "5.5.0" + other},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			code, kind, text := pec.DeliveryFailure(test.status, test.reply)
+			code, kind := pec.DeliveryFailure(test.status, test.reply)
+			_, text, _ := strings.Cut(pec.FailureDetail(code, "Alfa"), " - Alfa - ")
 			if got := fmt.Sprintf("%s %s %s", code, kind, text); got != test.want {
 				t.Errorf("DeliveryFailure(%q, %q) = %s, want %s", test.status, test.reply, got, test.want)
 			}

@@ -59,7 +59,7 @@ func structureExceptions(m Message) ([]string, error) {
 	_, err := Structure(m)
 	switch {
 	case errors.Is(err, ErrTooDeep), errors.Is(err, ErrTooManyParts):
-		return []string{"la struttura del messaggio ha troppe parti o troppi livelli"}, nil
+		return []string{Reason("structure")}, nil
 	case err != nil && !errors.Is(err, ErrStructure):
 		return nil, err
 	}
@@ -74,17 +74,17 @@ func headerSyntax(h Header) []string {
 		size += len(f.String())
 		switch {
 		case !validFieldName(f.Name):
-			reasons = append(reasons, "un campo dell'intestazione ha un nome non valido")
+			reasons = append(reasons, Reason("field-name"))
 		case len(f.String()) > maxFieldSize:
-			reasons = append(reasons, fmt.Sprintf("il campo %s supera la dimensione massima", f.Name))
+			reasons = append(reasons, Reason("field-size", f.Name))
 		case strings.ContainsFunc(f.Value, func(r rune) bool { return r == 0 || r > 126 }):
-			reasons = append(reasons, fmt.Sprintf("il campo %s contiene caratteri non ammessi", f.Name))
+			reasons = append(reasons, Reason("field-characters", f.Name))
 		case longestLine(f.String()) > maxLine:
-			reasons = append(reasons, fmt.Sprintf("il campo %s ha una riga oltre i %d caratteri", f.Name, maxLine))
+			reasons = append(reasons, Reason("field-line", f.Name, maxLine))
 		}
 	}
 	if size > maxHeader || len(h) > maxFields {
-		reasons = append(reasons, "l'intestazione supera la dimensione massima")
+		reasons = append(reasons, Reason("header-size"))
 	}
 	return slices.Compact(reasons)
 }
@@ -103,7 +103,7 @@ func singleFields(h Header) []string {
 	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc", "Message-ID", "Subject", "Date",
 		"MIME-Version", "Content-Type", "Content-Transfer-Encoding", HeaderReceiptType} {
 		if h.Count(name) > 1 {
-			reasons = append(reasons, fmt.Sprintf("il campo %s compare piu' volte", name))
+			reasons = append(reasons, Reason("field-repeated", name))
 		}
 	}
 	return reasons
@@ -120,10 +120,10 @@ var messageID = regexp.MustCompile(`^<[!#-'*+\-/-9=?A-Z^-~.]+@([!#-'*+\-/-9=?A-Z
 func identifiers(h Header) []string {
 	var reasons []string
 	if id := MessageID(h); h.Count("Message-ID") > 0 && (len(id) > maxMessageID || !messageID.MatchString(id)) {
-		reasons = append(reasons, "il campo Message-ID non e' valido")
+		reasons = append(reasons, Reason("field-invalid", "Message-ID"))
 	}
 	if slices.ContainsFunc(h.All("Bcc"), func(f Field) bool { return f.Text() != "" }) {
-		reasons = append(reasons, "il campo Bcc contiene destinatari")
+		reasons = append(reasons, Reason("bcc"))
 	}
 	return reasons
 }
@@ -132,12 +132,12 @@ func senderExceptions(h Header, reversePath string) []string {
 	from, err := Addresses(h, "From")
 	switch {
 	case err != nil || len(from) != 1:
-		return []string{"il campo From non contiene un indirizzo email valido"}
+		return []string{Reason("from-address")}
 	case !SameAddress(from[0], reversePath):
-		return []string{"l'indirizzo del campo From non coincide con il mittente"}
+		return []string{Reason("from-sender")}
 	}
 	if _, err := Addresses(h, "Reply-To"); err != nil {
-		return []string{"il campo Reply-To non e' valido"}
+		return []string{Reason("field-invalid", "Reply-To")}
 	}
 	return nil
 }
@@ -148,20 +148,20 @@ func recipientExceptions(h Header, recipients []string, strict bool) []string {
 	to, errTo := Addresses(h, "To")
 	cc, errCc := Addresses(h, "Cc")
 	if errTo != nil || len(to) == 0 {
-		return []string{"il campo To non contiene indirizzi email validi"}
+		return []string{Reason("to-addresses")}
 	}
 	if errCc != nil {
-		return []string{"il campo Cc non e' valido"}
+		return []string{Reason("field-invalid", "Cc")}
 	}
 	named := slices.Concat(to, cc)
-	reasons := addressReasons("l'indirizzo email %s non appare nei campi To o Cc", recipients, named)
+	reasons := addressReasons("not-addressed", recipients, named)
 	if strict {
-		reasons = append(reasons, addressReasons("l'indirizzo email %s non e' tra i destinatari dell'invio", named, recipients)...)
+		reasons = append(reasons, addressReasons("not-recipient", named, recipients)...)
 	}
 	return reasons
 }
 
-// addressReasons is the reason for each address that a list lacks.
+// addressReasons is a reason for each address that a list lacks.
 func addressReasons(reason string, addresses, list []string) (reasons []string) {
 	known := AddressSet{}
 	for _, address := range list {
@@ -169,7 +169,7 @@ func addressReasons(reason string, addresses, list []string) (reasons []string) 
 	}
 	for _, address := range addresses {
 		if known.Add(address) {
-			reasons = append(reasons, fmt.Sprintf(reason, withoutControls(address)))
+			reasons = append(reasons, Reason(reason, withoutControls(address)))
 		}
 	}
 	return reasons
@@ -178,10 +178,10 @@ func addressReasons(reason string, addresses, list []string) (reasons []string) 
 func sizeExceptions(size int64, recipients int, limits Limits) []string {
 	var reasons []string
 	if limits.Total > 0 && size*int64(recipients) > limits.Total {
-		reasons = append(reasons, "ecceduta la dimensione massima del messaggio")
+		reasons = append(reasons, Reason("size"))
 	}
 	if limits.Recipients > 0 && recipients > limits.Recipients {
-		reasons = append(reasons, "ecceduto il numero massimo dei destinatari")
+		reasons = append(reasons, Reason("recipients"))
 	}
 	return reasons
 }
@@ -209,10 +209,10 @@ func bodyExceptions(body Body) ([]string, error) {
 		}
 	}
 	if long {
-		reasons = append(reasons, fmt.Sprintf("il messaggio ha una riga oltre i %d caratteri", maxLine))
+		reasons = append(reasons, Reason("line", maxLine))
 	}
 	if nul {
-		reasons = append(reasons, "il messaggio contiene caratteri non ammessi")
+		reasons = append(reasons, Reason("characters"))
 	}
 	return reasons, nil
 }

@@ -86,8 +86,8 @@ func (d *DeliveryPoint) failure(ctx context.Context, t *Transaction, r pec.DSNRe
 		d.Logger.Info("failure after the 24 h notice: logged only", "queue_id", t.QueueID, "id", intent.Facts.Data.ID, "recipient", address)
 		return nil
 	}
-	code, kind, text := r.Failure()
-	detail := fmt.Sprintf("%s - %s - %s", code, d.Identity.Name, text)
+	code, kind := r.Failure()
+	detail := pec.FailureDetail(code, d.Identity.Name)
 	outcome := Outcome{Kind: pec.NonDelivery, Time: pec.LegalTime(t.Time), Code: code, Error: kind, Detail: detail}
 	return d.failureNotice(ctx, intent, address, outcome, "")
 }
@@ -98,8 +98,8 @@ func summary(report *pec.DSN) string {
 	}
 	var lines []string
 	for _, r := range report.Recipients {
-		code, _, text := r.Failure()
-		lines = append(lines, r.Final+": "+code+" "+text)
+		code, kind := r.Failure()
+		lines = append(lines, fmt.Sprintf("%s: %s %s", r.Final, code, kind))
 	}
 	return strings.Join(lines, "; ")
 }

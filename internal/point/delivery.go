@@ -193,9 +193,8 @@ func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome
 
 // nonDelivery is the outcome of a permanent failure with its code of Nota 12.
 func nonDelivery(reply *Reply, provider string) Outcome {
-	code, kind, text := pec.DeliveryFailure(reply.Status, reply.Text)
-	detail := fmt.Sprintf("%s - %s - %s", code, provider, text)
-	return Outcome{Kind: pec.NonDelivery, Code: code, Error: kind, Detail: detail}
+	code, kind := pec.DeliveryFailure(reply.Status, reply.Text)
+	return Outcome{Kind: pec.NonDelivery, Code: code, Error: kind, Detail: pec.FailureDetail(code, provider)}
 }
 
 // contentFor is what goes into the recipient's mailbox: the message as it is, or

@@ -107,7 +107,7 @@ func (p *Provider) checkRoute(t *Transaction, c *pec.Classification) string {
 		return problem
 	}
 	if len(addressed(t.Recipients, c.Data)) == 0 {
-		return "il destinatario non corrisponde ai dati di certificazione"
+		return pec.Reason("recipient-data")
 	}
 	return ""
 }

@@ -51,7 +51,7 @@ func (d *DeliveryPoint) virusNotice(ctx context.Context, t *Transaction, m *mess
 	}
 	outcome := Outcome{
 		Kind: pec.NonDelivery, Time: pec.LegalTime(t.Time), Error: pec.VirusFound,
-		Detail: fmt.Sprintf("5.5.1 - %s - presenza di un virus nel messaggio", d.Identity.Name),
+		Detail: pec.FailureDetail("5.5.1", d.Identity.Name),
 	}
 	return d.failureNotice(ctx, intent, m.data.Delivered, outcome, m.data.Detail)
 }

@@ -50,7 +50,7 @@ func bareID(h pec.Header) string { return strings.Trim(pec.MessageID(h), "<>") }
 // an anomaly envelope.
 func (d *DeliveryPoint) judge(ctx context.Context, t *Transaction, m *message) error {
 	if m.signature == nil {
-		m.Kind, m.problem = pec.Anomaly, "il messaggio non e' firmato digitalmente"
+		m.Kind, m.problem = pec.Anomaly, pec.Reason("not-signed")
 		return nil
 	}
 	verdict, err := d.Records.Verdict(ctx, m.signature.Digest, sha256.Sum256(m.signature.Certificate.Raw))
@@ -117,7 +117,7 @@ func (m *message) id() string {
 // is one.
 func (m *message) problemFor(recipient string) string {
 	if m.problem == "" && m.Kind == pec.Envelope && !m.owesReceipt(recipient) {
-		return "il destinatario non corrisponde ai dati di certificazione"
+		return pec.Reason("recipient-data")
 	}
 	return m.problem
 }

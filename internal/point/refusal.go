@@ -50,10 +50,10 @@ func (a *Access) checkVirus(ctx context.Context, t *Transaction) (*refusal, erro
 		if err := a.quarantine(ctx, AccessDoor, t, "", finding.Virus); err != nil {
 			return nil, err
 		}
-		detail := fmt.Sprintf("5.5.1 - %s - presenza di un virus nel messaggio: %s", a.Identity.Name, finding.Virus)
+		detail := pec.FailureDetail("5.5.1", a.Identity.Name) + ": " + finding.Virus
 		return &refusal{kind: pec.VirusFound, detail: detail, virus: finding.Virus}, nil
 	case finding.Limits:
-		return &refusal{kind: pec.OtherError, detail: "il messaggio non puo' essere controllato dal sistema antivirus"}, nil
+		return &refusal{kind: pec.OtherError, detail: pec.Reason("not-scanned")}, nil
 	}
 	return nil, nil
 }

@@ -115,9 +115,9 @@ func (d *DeliveryPoint) timeoutNotice(ctx context.Context, w Wait, at time.Time,
 	}
 	data := intent.Facts.Data
 	data.Kind, data.Error, data.Time, data.ReceiptType, data.Delivered = pec.TimeoutNotice, pec.OtherError, at, "", w.Recipient
-	data.Detail = "il messaggio non e' stato consegnato nelle prime dodici ore dal suo invio"
+	data.Detail = pec.Reason("twelve-hours")
 	if last {
-		data.Detail = "5.4.1 - " + d.Identity.Name + " - il messaggio non è stato consegnato nelle ventiquattro ore successive al suo invio."
+		data.Detail = pec.FailureDetail("5.4.1", d.Identity.Name)
 	}
 	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
 		Data: data, ID: d.timeoutNoticeID(w.ID, w.Recipient, last), To: data.Sender, Subject: intent.Facts.Subject, Final: last,
