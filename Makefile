@@ -1,12 +1,14 @@
 # make demo    two PEC providers exchange a certified message (needs root)
 # make test    everything, with real servers (needs root)
 # make check   the quick one: format, vet, staticcheck, race
+# make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter
 # make clean
 #
 # demo and test do all of their own set-up on Debian 12: contrib/debian/setup.sh.
 
 GO          ?= go
+FUZZTIME    ?= 60s
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The daemon of the tests: its clock can be moved, and faults be injected.
@@ -15,7 +17,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build demo demo-stop test check format clean setup
+.PHONY: build demo demo-stop test check fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -42,6 +44,15 @@ check: format
 	$(STATICCHECK) -tags integration ./...
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -race -count=1 ./...
+
+# Without the bound on minimizing, the first large seed takes all the time.
+fuzz:
+	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$file); do \
+			echo "$$file: $$name"; \
+			$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit 1; \
+		done; \
+	done
 
 format:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: run gofmt -w on:" $$unformatted; exit 1; }
