@@ -19,10 +19,15 @@ import (
 )
 
 func TestConformanceSQLite(t *testing.T) {
-	testConformance(t, func(t *testing.T) starter {
+	testConformance(t, func(t *testing.T) *cluster {
 		path := filepath.Join(t.TempDir(), "state.db")
-		return func(t *testing.T, node string, now func() time.Time) point.State {
-			return mustOpen(t, openDatabase(t, path), node, now)
+		now := time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC)
+		return &cluster{
+			node: func(name string) point.State {
+				return mustOpen(t, openDatabase(t, path), name, func() time.Time { return now })
+			},
+			pass: func(d time.Duration) { now = now.Add(d) },
+			tick: time.Microsecond,
 		}
 	})
 }
