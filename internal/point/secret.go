@@ -22,6 +22,13 @@ func (s Secret) mac(use string, parts ...[]byte) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
+// Derive is a secret for one use outside of this package. It tells nothing of s,
+// nor of what is derived for another use.
+func (s Secret) Derive(use string) Secret {
+	sum := s.mac("derive", []byte(use))
+	return sum[:]
+}
+
 // hashKey is the SHA-256 of the parts, each with its length before it.
 func hashKey(use string, parts ...[]byte) Key {
 	h := sha256.New()
