@@ -1,5 +1,5 @@
 // Package state keeps the progress and the leases of messages: point.State on
-// an embedded SQLite database.
+// an embedded SQLite database, for one node, and on Redis, for several.
 //
 // Nothing in it is authority: the legal log's database is. It may be lost, and
 // forgets by itself what no queue can still ask for.
@@ -24,7 +24,7 @@ const keep = 30 * 24 * time.Hour
 
 var _ point.State = (*Store)(nil)
 
-// Store is the state as one process sees it. It is safe for concurrent use.
+// Store is the state on SQLite as one process sees it. It is safe for concurrent use.
 // All its errors are temporary. It starts nothing and needs no closing; its
 // caller closes the database.
 type Store struct {

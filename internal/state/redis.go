@@ -1,0 +1,198 @@
+package state
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+var _ point.State = (*RedisStore)(nil)
+
+// RedisStore is the state on Redis as one process sees it, shared by all nodes.
+// It is safe for concurrent use. All its errors are temporary, and come in a
+// few seconds where Redis does not answer. Close it.
+//
+// Redis may forget all of it, or its last second. Who can write there can hold
+// mail up, as whoever can stop Redis can; but marks carry an HMAC, so that he
+// cannot make a notice count as issued.
+type RedisStore struct {
+	client redis.UniversalClient
+	where  string // for errors
+	prefix string
+	node   string // hash of its name
+	secret []byte
+	now    func() time.Time
+	log    *slog.Logger
+	start  atomic.Int64 // of the node: tells its processes apart; 0: Begin has not succeeded yet
+	leases atomic.Int64 // taken by this process: tells its leases apart
+}
+
+// OpenRedis reads the files that c names and prepares the connections; Redis
+// is not asked yet. secret must be the same on all nodes and unknown to
+// Redis. What could not be said to a caller goes to log, and so does, from
+// the whole process, what the client library has to say.
+func OpenRedis(c RedisConfig, node string, secret []byte, now func() time.Time, log *slog.Logger) (*RedisStore, error) {
+	options, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	redis.SetLogger(libraryLog{log})
+	return &RedisStore{
+		client: redis.NewUniversalClient(options), where: strings.Join(c.Addresses, ", "), prefix: c.Prefix,
+		node: fmt.Sprintf("%x", sha256.Sum256([]byte(node))), secret: secret, now: now, log: log,
+	}, nil
+}
+
+// Close closes the connections.
+func (s *RedisStore) Close() error { return s.client.Close() }
+
+// answerTime bounds one question to Redis, tries again and fail-over included.
+const answerTime = 5 * time.Second
+
+// beginScript gives the start of a node's next process: the clock, in
+// microseconds, so that it grows where Redis has forgotten the last one; and
+// more than the last one, so that it grows where the clock was put back.
+// (A number over 2^53 would not be one of ours: Lua cannot count it.)
+var beginScript = redis.NewScript(`
+local last = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
+local start = tonumber(ARGV[1])
+if last >= start and last < 2^53 - 1 then start = last + 1 end
+start = string.format('%.0f', start)
+redis.call('SET', KEYS[1], start, 'PX', ARGV[2])
+return start`)
+
+// Begin starts the node's next process: leases that the node's processes held
+// before are free, as Open says. It need not be called: the first Lease does
+// it too. Called at the start it tells whether Redis answers.
+func (s *RedisStore) Begin(ctx context.Context) error {
+	if s.start.Load() != 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	start, err := beginScript.Run(ctx, s.client, []string{s.prefix + "node:" + s.node},
+		s.now().UnixMicro(), keep.Milliseconds()).Int64()
+	if err != nil {
+		return fmt.Errorf("starting node on Redis %s: %w", s.where, err)
+	}
+	s.start.CompareAndSwap(0, start) // or another first Lease was faster
+	return nil
+}
+
+// leaseScript takes a lease that nobody holds, that an earlier process of this
+// node holds, or that is this very one: the answer to the first try was lost.
+var leaseScript = redis.NewScript(`
+local node, start, number = ARGV[1], ARGV[2], ARGV[3]
+local own = node .. ' ' .. start .. ' ' .. number
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= own then
+	local other, before = string.match(holder, '^(%x+) (%d+) %d+$')
+	if other ~= node or tonumber(before) >= tonumber(start) then return 0 end
+end
+redis.call('SET', KEYS[1], own, 'PX', ARGV[4])
+return 1`)
+
+// Lease takes key for at most ttl by the clock of Redis, until the returned
+// function is called; ok is false while somebody else, in this process too,
+// holds it. After ttl anybody may take it; the function then frees nothing. It
+// may be called more than once.
+func (s *RedisStore) Lease(ctx context.Context, key point.Key, ttl time.Duration) (release func(), ok bool, err error) {
+	if ttl <= 0 {
+		return nil, false, fmt.Errorf("lease of %x for %v: must be for longer than 0", key, ttl)
+	}
+	if err := s.Begin(ctx); err != nil {
+		return nil, false, err
+	}
+	asked, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	start, number := s.start.Load(), s.leases.Add(1)
+	milliseconds := (ttl + time.Millisecond - 1).Milliseconds() // 0 would be an error
+	ok, err = leaseScript.Run(asked, s.client, []string{s.name("lease", key)}, s.node, start, number, milliseconds).Bool()
+	if err != nil || !ok {
+		return nil, false, s.fault("taking the lease of", key, err)
+	}
+	ctx = context.WithoutCancel(ctx)
+	return sync.OnceFunc(func() { s.release(ctx, key, fmt.Sprintf("%s %d %d", s.node, start, number)) }), true, nil
+}
+
+var releaseScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`)
+
+// release frees key if this very lease still holds it. If it cannot, the lease
+// runs out by its time.
+func (s *RedisStore) release(ctx context.Context, key point.Key, holder string) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	if err := releaseScript.Run(ctx, s.client, []string{s.name("lease", key)}, holder).Err(); err != nil {
+		s.log.WarnContext(ctx, "lease not released, it runs out by its time", "key", fmt.Sprintf("%x", key), "error", err)
+	}
+}
+
+// Done tells whether MarkDone was called for key, in the last 30 days at most.
+// A mark that was not made with our secret is none, and is told to the log.
+func (s *RedisStore) Done(ctx context.Context, key point.Key) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	mark, err := s.client.Get(ctx, s.name("done", key)).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return false, nil
+	case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"):
+		return false, s.fault("asking about the mark of", key, err)
+	case err != nil || !hmac.Equal([]byte(mark), []byte(s.mark(key))):
+		s.log.ErrorContext(ctx, "forged mark in Redis, taken for none: somebody else writes there, or a node has another secret",
+			"key", fmt.Sprintf("%x", key), "redis", s.where)
+		return false, nil
+	}
+	return true, nil
+}
+
+// MarkDone records that key is done, in place of whatever is there.
+func (s *RedisStore) MarkDone(ctx context.Context, key point.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return s.fault("marking", key, s.client.Set(ctx, s.name("done", key), s.mark(key), keep).Err())
+}
+
+// mark is the value of a mark: of this key and no other. Redis keeps up to 44
+// bytes in the object itself; these are 43.
+func (s *RedisStore) mark(key point.Key) string {
+	h := hmac.New(sha256.New, s.secret)
+	h.Write([]byte("done"))
+	h.Write(key[:])
+	return base64.RawStdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// name is the key in Redis: of fixed length, and under the prefix that the
+// user of pec-milter is held to.
+func (s *RedisStore) name(use string, key point.Key) string {
+	return fmt.Sprintf("%s%s:%x", s.prefix, use, key)
+}
+
+// fault is nil if err is.
+func (s *RedisStore) fault(doing string, key point.Key, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %x on Redis %s: %w", doing, key, s.where, err)
+}
+
+// libraryLog takes what the client library says of its connections.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Printf(ctx context.Context, format string, values ...any) {
+	l.log.WarnContext(ctx, "Redis client", "text", fmt.Sprintf(format, values...))
+}

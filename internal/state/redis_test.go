@@ -1,0 +1,377 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+)
+
+var secret = []byte("of the provider, thirty-two bytes")
+
+func openRedis(t *testing.T, c RedisConfig, node string, now time.Time, log *slog.Logger) *RedisStore {
+	t.Helper()
+	s, err := OpenRedis(c, node, secret, func() time.Time { return now }, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// begun is a node that has begun, with a log that nobody reads.
+func begun(t *testing.T, c RedisConfig, node string, now time.Time) *RedisStore {
+	t.Helper()
+	s := openRedis(t, c, node, now, slog.New(slog.DiscardHandler))
+	if err := s.Begin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func testRedisConformance(t *testing.T, c RedisConfig, servers ...*server) {
+	testConformance(t, func(t *testing.T) *cluster {
+		for _, s := range servers {
+			if err := s.admin.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := time.Now()
+		return &cluster{
+			node: func(name string) point.State { return begun(t, c, name, now) },
+			pass: func(d time.Duration) {
+				now = now.Add(d)
+				for _, s := range servers {
+					s.pass(d)
+				}
+			},
+			tick: 30 * time.Second,
+		}
+	})
+}
+
+func TestConformanceRedis(t *testing.T) {
+	s := newServer(t, "").run()
+	testRedisConformance(t, s.config(), s)
+}
+
+// TestConformanceRedisCluster has each half of the slots on a server.
+func TestConformanceRedisCluster(t *testing.T) {
+	var servers []*server
+	c := RedisConfig{}
+	for range 2 {
+		s := newServer(t, freePort(t), "cluster-enabled yes", "cluster-port "+port(freePort(t))).run()
+		servers = append(servers, s)
+		addresses := append(c.Addresses, s.address)
+		c = s.config()
+		c.Addresses = addresses
+	}
+	join(t, servers[0], servers[1])
+	testRedisConformance(t, c, servers...)
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// join makes a Cluster of two servers and waits until it serves.
+func join(t *testing.T, a, b *server) {
+	t.Helper()
+	bus := b.admin.ConfigGet(ctx, "cluster-port").Val()["cluster-port"]
+	for _, err := range []error{
+		a.admin.ClusterAddSlotsRange(ctx, 0, 8191).Err(),
+		b.admin.ClusterAddSlotsRange(ctx, 8192, 16383).Err(),
+		a.admin.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", port(b.address), bus).Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []*server{a, b} {
+		eventually(t, "the Cluster serves", func() bool {
+			return strings.Contains(s.admin.ClusterInfo(ctx).Val(), "cluster_state:ok")
+		})
+	}
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("not within 30 s: %s", what)
+}
+
+// TestRedisClock lets a lease run out in real time.
+func TestRedisClock(t *testing.T) {
+	s := newServer(t, "").run()
+	a, b := begun(t, s.config(), "a", time.Now()), begun(t, s.config(), "b", time.Now())
+	const ttl = 300 * time.Millisecond
+	start := time.Now()
+	mustLease(t, a, ttl)
+	eventually(t, "the lease runs out", func() bool {
+		_, ok, err := b.Lease(ctx, key, ttl)
+		return ok && err == nil
+	})
+	if took := time.Since(start); took < ttl {
+		t.Errorf("a lease for %v was free after %v", ttl, took)
+	}
+	if _, ok, err := b.Lease(ctx, point.Key{8}, time.Nanosecond); !ok || err != nil {
+		t.Errorf("Lease for 1 ns = %v, %v, want it taken", ok, err)
+	}
+}
+
+// A lease whose answer was lost is asked for again, and is not held by itself.
+func TestRedisRepeatedQuestion(t *testing.T) {
+	s := newServer(t, "").run()
+	a := begun(t, s.config(), "a", time.Now())
+	release := mustLease(t, a, time.Minute)
+	a.leases.Add(-1) // the next question is the same
+	mustLease(t, a, time.Minute)
+	wantHeld(t, a, "asked for twice")
+	release()
+	mustLease(t, a, time.Minute)
+}
+
+// TestRedisForgets: nothing is left, and what was there before cannot disturb.
+func TestRedisForgets(t *testing.T) {
+	s := newServer(t, "").run()
+	now := time.Now()
+	a := begun(t, s.config(), "a", now)
+	late := mustLease(t, a, time.Minute)
+	if err := a.MarkDone(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.admin.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	wantDone(t, a, key, false)
+	again := begun(t, s.config(), "a", now.Add(time.Second))
+	mustLease(t, again, time.Minute)
+	late()
+	wantHeld(t, again, "released by who held it before the loss")
+	wantHeld(t, a, "its successor has it")
+}
+
+// The node's processes follow each other even if the clock is put back.
+func TestRedisClockPutBack(t *testing.T) {
+	s := newServer(t, "").run()
+	now := time.Now()
+	mustLease(t, begun(t, s.config(), "a", now), time.Hour)
+	mustLease(t, begun(t, s.config(), "a", now.Add(-time.Hour)), time.Hour)
+}
+
+// What stands in the place of the node's start may be anything.
+func TestRedisForgedStart(t *testing.T) {
+	s := newServer(t, "").run()
+	first := begun(t, s.config(), "a", time.Now())
+	for _, forged := range []string{"", "x", "nan", "inf", "-inf", "1e300", "9007199254740993", "-5", "1.5"} {
+		if err := s.admin.Set(ctx, "pec:node:"+first.node, forged, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		next := begun(t, s.config(), "a", time.Now())
+		if next.start.Load() < first.start.Load() {
+			t.Errorf("with %q: start = %d, want at least %d", forged, next.start.Load(), first.start.Load())
+		}
+	}
+}
+
+// TestRedisForgedMark is OP-03: who can write to Redis cannot make a notice
+// count as issued.
+func TestRedisForgedMark(t *testing.T) {
+	s := newServer(t, "").run()
+	var log bytes.Buffer
+	a := openRedis(t, s.config(), "a", time.Now(), slog.New(slog.NewTextHandler(&log, nil)))
+	other := point.Key{8}
+	if err := a.MarkDone(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := OpenRedis(s.config(), "a", []byte("another secret"), time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	for name, forge := range map[string]func() error{
+		"1":              func() error { return s.admin.Set(ctx, a.name("done", key), "1", 0).Err() },
+		"nothing":        func() error { return s.admin.Set(ctx, a.name("done", key), "", 0).Err() },
+		"of another key": func() error { return s.admin.Copy(ctx, a.name("done", other), a.name("done", key), 0, true).Err() },
+		"another secret": func() error { return stranger.MarkDone(ctx, key) },
+		"a list": func() error {
+			s.admin.Del(ctx, a.name("done", key))
+			return s.admin.RPush(ctx, a.name("done", key), a.mark(key)).Err()
+		},
+	} {
+		log.Reset()
+		if err := forge(); err != nil {
+			t.Fatal(err)
+		}
+		wantDone(t, a, key, false)
+		if !strings.Contains(log.String(), "forged mark in Redis") {
+			t.Errorf("%s: log has %q, want an alarm", name, log.String())
+		}
+		if err := a.MarkDone(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+		wantDone(t, a, key, true)
+	}
+}
+
+func TestRedisMarksRunOut(t *testing.T) {
+	s := newServer(t, "").run()
+	a := begun(t, s.config(), "a", time.Now())
+	if err := a.MarkDone(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(keep)
+	wantDone(t, a, key, false)
+}
+
+// TestRedisKilled: without Redis everything fails, soon; with it again the node
+// goes on, and what it had is there.
+func TestRedisKilled(t *testing.T) {
+	s := newServer(t, "").run()
+	var log bytes.Buffer
+	a := openRedis(t, s.config(), "a", time.Now(), slog.New(slog.NewTextHandler(&log, nil)))
+	b := begun(t, s.config(), "b", time.Now())
+	release := mustLease(t, a, time.Minute)
+	held := point.Key{8}
+	if _, ok, err := a.Lease(ctx, held, time.Hour); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := a.MarkDone(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	wantErrors(t, a)
+	release()
+	if !strings.Contains(log.String(), "lease not released") {
+		t.Errorf("log has %q, want the lease that was not released", log.String())
+	}
+	s.run()
+	eventually(t, "the node goes on", func() bool {
+		done, err := a.Done(ctx, key)
+		return done && err == nil
+	})
+	if _, ok, err := b.Lease(ctx, held, time.Hour); ok || err != nil {
+		t.Errorf("Lease after the restart of Redis = %v, %v, want it held", ok, err)
+	}
+}
+
+func wantErrors(t *testing.T, s *RedisStore) {
+	t.Helper()
+	start := time.Now()
+	_, ok, err := s.Lease(ctx, key, time.Minute)
+	_, doneErr := s.Done(ctx, key)
+	for name, err := range map[string]error{"Lease": err, "Done": doneErr, "MarkDone": s.MarkDone(ctx, key)} {
+		if ok || err == nil || !strings.Contains(err.Error(), s.where) {
+			t.Errorf("%s without Redis: %v, want an error that names %s", name, err, s.where)
+		}
+	}
+	if took := time.Since(start); took > 6*answerTime {
+		t.Errorf("three answers took %v, want at most %v each", took, answerTime)
+	}
+}
+
+// TestRedisComesLater: the node starts without Redis and goes on once it is
+// there.
+func TestRedisComesLater(t *testing.T) {
+	s := newServer(t, "")
+	a := openRedis(t, s.config(), "a", time.Now(), slog.New(slog.DiscardHandler))
+	if err := a.Begin(ctx); err == nil {
+		t.Error("Begin without Redis gave no error")
+	}
+	wantErrors(t, a)
+	s.run()
+	eventually(t, "the lease is taken", func() bool {
+		_, ok, err := a.Lease(ctx, key, time.Minute)
+		return ok && err == nil
+	})
+	wantHeld(t, begun(t, s.config(), "b", time.Now()), "another node")
+}
+
+// TestRedisHangs: a server that takes connections and says nothing.
+func TestRedisHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := openRedis(t, RedisConfig{Addresses: []string{l.Addr().String()}, Prefix: "pec:"}, "a", time.Now(), slog.New(slog.DiscardHandler))
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := a.Done(short, key); err == nil || time.Since(start) > serverTime {
+		t.Errorf("Done = %v after %v, want an error when the context ends", err, time.Since(start))
+	}
+	wantErrors(t, a)
+}
+
+// TestRedisUser is OP-02: the user of contrib/redis may do what we do, under our prefix,
+// and nothing else.
+func TestRedisUser(t *testing.T) {
+	s := newServer(t, "").run()
+	user := redis.NewClient(&redis.Options{Addr: s.address, Username: "pec-milter", Password: password, Protocol: 2, DisableIdentity: true})
+	defer user.Close()
+	if err := user.Set(ctx, "pec:x", "", 0).Err(); err != nil {
+		t.Error(err)
+	}
+	for _, command := range [][]any{
+		{"SET", "other:x", ""}, {"GET", "other:x"}, {"EVAL", "return redis.call('GET', KEYS[1])", 1, "other:x"}, {"FLUSHALL"}, {"FLUSHDB"},
+		{"KEYS", "*"}, {"CONFIG", "GET", "*"}, {"ACL", "LIST"}, {"SHUTDOWN"}, {"PUBLISH", "x", "y"}, {"INFO"},
+		{"SCRIPT", "FLUSH"}, {"CLIENT", "PAUSE", 1}, {"MONITOR"}, {"REPLICAOF", "NO", "ONE"},
+	} {
+		if err := user.Do(ctx, command...).Err(); !redis.HasErrorPrefix(err, "NOPERM") {
+			t.Errorf("%v: %v, want it forbidden", command, err)
+		}
+	}
+	inside := user.Do(ctx, "EVAL", "return redis.call('GET', 'other:x')", 0).Err()
+	if inside == nil || !strings.Contains(inside.Error(), "can't access") {
+		t.Errorf("another key inside of a script: %v, want it forbidden", inside)
+	}
+	c := s.config()
+	s.write("password", "wrong")
+	if err := openRedis(t, c, "a", time.Now(), slog.New(slog.DiscardHandler)).Begin(ctx); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
+		t.Errorf("Begin with a wrong password = %v", err)
+	}
+	c.User, c.PasswordFile = "", ""
+	if err := openRedis(t, c, "a", time.Now(), slog.New(slog.DiscardHandler)).Begin(ctx); err == nil || !strings.Contains(err.Error(), "NOAUTH") {
+		t.Errorf("Begin without a password = %v", err)
+	}
+}
+
+// A password that nobody has chosen is none: Redis does not start with
+// contrib's users as they are.
+func TestRedisUsersWithoutPassword(t *testing.T) {
+	s := newServer(t, "")
+	s.write("users.acl", contents(t, contrib+"pec-milter.acl"))
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(limited, "redis-server", filepath.Join(s.dir, "redis.conf")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "Aborting Redis startup because of ACL errors") {
+		t.Errorf("redis-server: %v, %s, want it to refuse the users", err, out)
+	}
+}
+
+// The settings of contrib/redis are in force.
+func TestRedisSettings(t *testing.T) {
+	s := newServer(t, "").run()
+	for name, want := range map[string]string{
+		"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction",
+	} {
+		if got := s.admin.ConfigGet(ctx, name).Val()[name]; got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+}
