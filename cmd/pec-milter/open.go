@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver of the embedded database
@@ -30,6 +29,7 @@ import (
 type services struct {
 	provider   *point.Provider
 	log        *legallog.Log
+	redis      *state.RedisStore      // nil: the state is in a file
 	quarantine *quarantine.Quarantine // nil: there is no antivirus
 	closers    []func() error
 }
@@ -78,7 +78,7 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 		},
 	}}
 	for _, open := range []func(*config.Config, *slog.Logger) error{
-		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner,
+		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner, s.openRedis,
 	} {
 		if err := open(c, logger); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -171,28 +171,6 @@ func (s *services) openLog(c *config.Config, _ *slog.Logger) error {
 	}
 	s.closers = append(s.closers, s.log.Close)
 	s.provider.Log, s.provider.Records = s.log, s.log
-	return nil
-}
-
-// openState opens the state, in a file of its own: its many small writes would
-// wait for each commit of the legal log. It may be lost.
-func (s *services) openState(c *config.Config, logger *slog.Logger) error {
-	path := c.State.File + "-state"
-	db, err := sql.Open("sqlite", state.SQLiteDSN(path))
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(1) // SQLite has one writer: let them queue here
-	s.closers = append(s.closers, db.Close)
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("name of this host: %w", err)
-	}
-	store, err := state.Open(db, host, s.provider.Clock, logger)
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	s.provider.State = store
 	return nil
 }
 

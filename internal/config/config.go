@@ -31,6 +31,7 @@ type Config struct {
 	Directory  Directory  `toml:"directory"`
 	Accounts   Accounts   `toml:"accounts"`
 	State      State      `toml:"state"`
+	Redis      Redis      `toml:"redis"`
 	Log        Log        `toml:"log"`
 }
 
@@ -183,10 +184,45 @@ type Accounts struct {
 	File string `toml:"file"` // path, required
 }
 
-// State is the SQLite file with legal log, records and state.
+// State is the SQLite file with legal log, records and state, and who uses it.
 type State struct {
 	File string `toml:"file"` // path, required; made if it is not there
+	// Node is what this daemon is called among those of the provider, each by
+	// another name: text of one line, default empty, which is the host's name.
+	Node string `toml:"node"`
 }
+
+// Redis keeps the state of messages under way for several nodes. Without
+// Addresses it is not used, and then it is an error to give anything else.
+type Redis struct {
+	// Addresses are sockets. With Master they are those of Sentinels; without it, one
+	// is a server and several, all TCP, are of a Cluster.
+	Addresses []Socket `toml:"addresses"`
+	// Master is the name that the Sentinels know the master by: text.
+	Master string `toml:"master"`
+	// User is the user of Redis: text, with PasswordFile; without it Redis's default one.
+	User string `toml:"user"`
+	// PasswordFile holds the user's password, alone, and is not accessible to
+	// others: path.
+	PasswordFile string `toml:"password_file"`
+	// TLSCA has the authorities of the servers' certificates, in PEM, and turns TLS
+	// on: path.
+	TLSCA string `toml:"tls_ca"`
+	// TLSCertificate and TLSKey are for servers that ask for a certificate, in PEM;
+	// the key is not accessible to others: paths, both or none.
+	TLSCertificate string `toml:"tls_certificate"`
+	TLSKey         string `toml:"tls_key"`
+	// Database is its number: integer, default 0; a Cluster has no other.
+	Database int `toml:"database"`
+	// Prefix begins all keys: at most 32 letters, digits and "-_.:", default "pec:".
+	Prefix string `toml:"prefix"`
+	// Insecure allows Redis elsewhere without TLS and password: boolean, default
+	// false.
+	Insecure bool `toml:"insecure"`
+}
+
+// Used tells whether the state is on Redis.
+func (r *Redis) Used() bool { return len(r.Addresses) > 0 }
 
 // Log is the daemon's log on standard error, not the legal log.
 type Log struct {
@@ -206,6 +242,7 @@ func defaults() *Config {
 		},
 		Clamd:  Clamd{Timeout: Duration{Duration: 120 * time.Second}},
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
+		Redis:  Redis{Prefix: "pec:"},
 		Log:    Log{Format: "text"},
 	}
 }

@@ -48,7 +48,8 @@ func TestLoadExample(t *testing.T) {
 		},
 		Directory: Directory{here("providers.ldif"), here("roots"), []string{here("authority.crl")}},
 		Accounts:  Accounts{here("accounts")},
-		State:     State{"/var/lib/pec-milter/pec.db"},
+		State:     State{File: "/var/lib/pec-milter/pec.db"},
+		Redis:     Redis{Prefix: "pec:"},
 		Log:       Log{Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -71,7 +72,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 13; shown != want {
+	if want := 17; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -85,7 +86,8 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want := defaults()
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
-		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd {
+		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
+		got.State.Node != want.State.Node || !reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }

@@ -28,11 +28,15 @@ func (c *Config) references() []reference {
 		{"directory.roots", &c.Directory.Roots, checkDirectory},
 		{"accounts.file", &c.Accounts.File, checkFile},
 		{"state.file", &c.State.File, checkParent},
+		{"redis.password_file", &c.Redis.PasswordFile, checkPrivate},
+		{"redis.tls_ca", &c.Redis.TLSCA, checkFile},
+		{"redis.tls_certificate", &c.Redis.TLSCertificate, checkFile},
+		{"redis.tls_key", &c.Redis.TLSKey, checkPrivate},
 	}
 	for i := range c.Directory.Revocations {
 		all = append(all, reference{"directory.revocations", &c.Directory.Revocations[i], checkFile})
 	}
-	for _, s := range c.sockets() {
+	for _, s := range append(c.sockets(), c.Redis.sockets()...) {
 		if s.socket.Network == "unix" {
 			all = append(all, reference{s.key, &s.socket.Address, checkParent})
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,4 +160,40 @@ func TestSocketLength(t *testing.T) {
 			t.Errorf("%s: faults = %v, want %q for access.listen", c.name, all, c.want)
 		}
 	}
+}
+
+func TestCheckFilesRedis(t *testing.T) {
+	directory := install(t)
+	path := filepath.Join(directory, "pec-milter.toml")
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteString(`[redis]
+addresses = ["inet:6379@10.0.0.5"]
+user = "pec-milter"
+password_file = "redis-password"
+tls_ca = "redis-ca.pem"
+tls_certificate = "redis.pem"
+tls_key = "redis.key"
+`)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	config, err := Load(path)
+	if err != nil {
+		t.Fatalf("Load() error = %v", err)
+	}
+	if !config.Redis.Used() || config.Redis.Addresses[0].Address != "10.0.0.5:6379" {
+		t.Errorf("redis.addresses = %v, want inet:10.0.0.5:6379", config.Redis.Addresses)
+	}
+	checkLines(t, config.CheckFiles(), []string{
+		"redis.password_file: open ", "redis.tls_ca: open ", "redis.tls_certificate: open ", "redis.tls_key: open ",
+	})
+	for _, name := range []string{"redis-password", "redis-ca.pem", "redis.pem", "redis.key"} {
+		if err := os.WriteFile(filepath.Join(directory, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkLines(t, config.CheckFiles(), []string{"redis.password_file: /", "redis.tls_key: /"})
 }

@@ -24,6 +24,10 @@ func (c *Config) validate(f *faults) {
 	}
 	f.required("accounts.file", c.Accounts.File)
 	f.required("state.file", c.State.File)
+	if strings.ContainsFunc(c.State.Node, isControl) {
+		f.add("state.node", "%q must be one line of text", c.State.Node)
+	}
+	c.Redis.validate(f)
 	c.Log.validate(f)
 }
 
@@ -152,9 +156,7 @@ func (c *Config) validateSockets(f *faults) {
 		case s.socket.fault != nil:
 			f.add(s.key, "%v", s.socket.fault)
 		case !f.required(s.key, s.socket.String()):
-		case s.socket.Network == "unix" && len(s.socket.Address) > maxUnixPath:
-			f.add(s.key, "the path of a unix socket has at most %d bytes, and %s has %d: choose a shorter directory",
-				maxUnixPath, s.socket.Address, len(s.socket.Address))
+		case s.socket.Network == "unix" && !f.unixPath(s.key, s.socket.Address):
 		case seen[s.socket.String()] != "":
 			f.add(s.key, "%s is the socket of %s too: each needs one of its own", s.socket, seen[s.socket.String()])
 		}
@@ -166,6 +168,14 @@ func (c *Config) validateSockets(f *faults) {
 
 // maxUnixPath is the room for a path in Linux's sockaddr_un, less the final NUL.
 const maxUnixPath = 107
+
+// unixPath tells whether a path is short enough for a unix socket.
+func (f *faults) unixPath(key, path string) bool {
+	if len(path) > maxUnixPath {
+		f.add(key, "the path of a unix socket has at most %d bytes, and %s has %d: choose a shorter directory", maxUnixPath, path, len(path))
+	}
+	return len(path) <= maxUnixPath
+}
 
 func (i *Inject) validate(f *faults) {
 	if f.required("inject.address", i.Address) {
