@@ -173,7 +173,7 @@ func TestRedisClockPutBack(t *testing.T) {
 	mustLease(t, begun(t, s.config(), "a", now.Add(-time.Hour)), time.Hour)
 }
 
-// What stands in the place of the node's start may be anything.
+// OP-03: what stands in the place of the node's start may be anything.
 func TestRedisForgedStart(t *testing.T) {
 	s := newServer(t, "").run()
 	first := begun(t, s.config(), "a", time.Now())
