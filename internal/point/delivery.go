@@ -82,9 +82,6 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx, m); err != nil {
-		return fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
-	}
 	// Step 6: the notice that is owed.
 	if err := d.deliveryNotice(ctx, t, m, outcome, recipient); err != nil {
 		return fmt.Errorf("notice of %s for %s: %w", outcome.Kind, recipient, err)
@@ -115,7 +112,11 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	} else if m.owesReceipt(recipient) {
 		outcome.Kind = pec.Delivery
 	}
-	// Step 5.
+	// Step 5. What was waited for ends first: once the log says that a receipt is
+	// in the mailbox, no timer may say that it did not come.
+	if err := d.settle(ctx, m); err != nil {
+		return nil, fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
+	}
 	outcome.Time = pec.LegalTime(d.Clock())
 	row := d.deliveryEvent(event, t, m, recipient)
 	row.Time, row.Detail = outcome.Time, strings.TrimSpace(outcome.Reply+" "+outcome.Detail)
