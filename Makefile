@@ -1,6 +1,7 @@
 # make demo    two PEC providers exchange a certified message (needs root)
 # make test    everything, with real servers (needs root)
 # make check   the quick one: format, vet, staticcheck, race
+# make explore everything that can go wrong, up to 3 times in one execution
 # make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter
 # make clean
@@ -17,7 +18,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build demo demo-stop test check fuzz format clean setup
+.PHONY: build demo demo-stop test check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -36,6 +37,7 @@ test: setup
 	$(GO) vet -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -race -count=1 ./...
 	$(GO) test -count=1 -tags $(TEST_BUILD) ./cmd/...
+	$(GO) test -count=1 ./internal/explore -args -faults 1
 	$(GO) test -count=1 -timeout 20m -tags integration ./internal/integration/...
 
 check: format
@@ -44,6 +46,9 @@ check: format
 	$(STATICCHECK) -tags integration ./...
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -race -count=1 ./...
+
+explore:
+	$(GO) test -count=1 -v -timeout 30m -run TestExplore ./internal/explore -args -faults 3
 
 # Without the bound on minimizing, the first large seed takes all the time.
 fuzz:

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/config":           {},
 	"internal/directory":        {"pec", "internal/point"},
 	"internal/fault":            {"pec", "internal/point"},
+	"internal/explore":          {"pec", "internal/point", "internal/fault", "internal/testpki"},
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},
 	"internal/legallog":         {"pec", "internal/point"},
 	"internal/quarantine":       {"pec", "internal/point"},

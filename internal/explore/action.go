@@ -1,0 +1,231 @@
+package explore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// action is something that can happen in a world.
+type action struct {
+	Kind   actionKind
+	Letter letter
+	After  time.Duration // that passes before
+	Hung   fingerprint   // which step goes on
+	Tick   int           // of the timer
+}
+
+type actionKind string
+
+const (
+	submits  actionKind = "the client submits"
+	arrives  actionKind = "a peer hands over"
+	delivers actionKind = "our MTA delivers"
+	goesOn   actionKind = "a step goes on that its caller gave up"
+	timer    actionKind = "the timer works"
+	passes   actionKind = "time passes"
+	forgets  actionKind = "Redis forgets"
+)
+
+// patience is for how long a lease, or the hold of a repeat, may stand in the way.
+const patience = 5*time.Minute + time.Second
+
+// actions are what can happen now by itself.
+func (s *scenario) actions(w *world, b Bounds) []action {
+	all := append(letters(arrives, w.peers, b.AnyOrder), letters(delivers, w.queue, b.AnyOrder)...)
+	if s.mail.Sum != "" && !w.client.Told && w.client.Attempts < b.Attempts {
+		for _, gap := range gaps(w) {
+			all = append(all, action{Kind: submits, After: gap})
+		}
+	}
+	for _, h := range w.hung {
+		all = append(all, action{Kind: goesOn, Hung: h.name})
+	}
+	for n := range s.ticks {
+		if n == w.ticks || n == w.ticks-1 { // the next, or the last one again
+			all = append(all, action{Kind: timer, After: s.ticks[n], Tick: n + 1})
+		}
+	}
+	return all
+}
+
+func letters(kind actionKind, queue []letter, anyOrder bool) []action {
+	var all []action
+	for n, l := range queue {
+		if n == 0 || anyOrder && !slices.Contains(queue[:n], l) {
+			all = append(all, action{Kind: kind, Letter: l})
+		}
+	}
+	return all
+}
+
+// gaps are how long the client waits before it tries: within the hold, after it,
+// and when the attempt before is void.
+func gaps(w *world) []time.Duration {
+	if w.client.Attempts == 0 {
+		return []time.Duration{0}
+	}
+	return []time.Duration{10 * time.Second, 2 * time.Minute, 20 * time.Minute}
+}
+
+// do carries the action out.
+func (a action) do(r *run) {
+	if !r.resumed {
+		r.begin(a)
+	}
+	switch a.Kind {
+	case submits:
+		r.submit()
+	case arrives:
+		r.arrive(a.Letter)
+	case delivers:
+		r.deliver(a.Letter)
+	case timer:
+		_ = (&point.DeliveryPoint{Provider: r.provider()}).Timeouts(context.Background()) // it works again in a minute
+	case passes:
+		r.w.waited++
+	case forgets:
+		r.w.kv = keyvalue{}
+	}
+}
+
+// begin lets the time pass before the action.
+func (r *run) begin(a action) {
+	if a.Tick > 0 && a.Tick <= r.w.ticks {
+		a.After = 0
+	}
+	r.w.now, r.w.ticks = r.w.now.Add(a.After), max(r.w.ticks, a.Tick)
+	if a.Kind == submits {
+		r.w.client.Attempts++
+	}
+}
+
+// submit is the client at the access door.
+func (r *run) submit() {
+	t := r.transaction(r.mail)
+	t.User = r.mail.From
+	if r.smtp(&point.Access{Provider: r.provider()}, t, r.mail) {
+		r.w.client.Told = true
+	}
+}
+
+// arrive is a peer's MTA at the incoming door.
+func (r *run) arrive(l letter) {
+	t := r.transaction(l)
+	r.w.peers = deferred(r.w.peers, l)
+	if r.smtp(&point.Incoming{Provider: r.provider()}, t, l) {
+		r.w.peers = without(r.w.peers, l)
+	}
+}
+
+// door is what access and incoming point have in common.
+type door interface {
+	Handle(context.Context, *point.Transaction) (*point.Verdict, error)
+}
+
+// smtp is an MTA that asks a door at the end of a message, as package milter
+// does, and tells whether its client had a 250 or a 5xx. A step that was given
+// up has no say any more.
+func (r *run) smtp(d door, t *point.Transaction, l letter) (told bool) {
+	verdict, err := d.Handle(context.Background(), t)
+	if r.resumed && len(r.replay) == 0 {
+		return false
+	}
+	if err != nil {
+		return permanent(err)
+	}
+	if verdict.Discard {
+		return r.choose("250 of a repeat", lost250) == fine
+	}
+	if r.eager && verdict.Replace != nil {
+		r.tooEarly(verdict, l)
+	}
+	if verdict.Sent != nil && verdict.Sent(context.Background(), r.clock()) != nil || r.resumed {
+		return false
+	}
+	return r.commit(verdict, l)
+}
+
+// tooEarly issues the acceptance that a verdict owes.
+func (r *run) tooEarly(v *point.Verdict, l letter) {
+	envelope := letter{l.From, v.AddRecipients[0], r.contents.keep(written(v.Replace))}
+	(&point.DeliveryPoint{Provider: r.provider()}).Deliver(context.Background(), r.transaction(envelope))
+}
+
+// commit puts what the door made of a message into our MTA's queue.
+func (r *run) commit(v *point.Verdict, l letter) (told bool) {
+	answer := r.choose("queue answer", mtaDies, lost250)
+	if answer == mtaDies {
+		return false
+	}
+	sum := l.Sum
+	if v.Replace != nil {
+		sum = r.contents.keep(written(v.Replace))
+	}
+	recipients := l.recipients()
+	if v.RemoveRecipients {
+		recipients = nil
+	}
+	for _, to := range append(recipients, v.AddRecipients...) {
+		r.w.queue = append(r.w.queue, letter{l.From, to, sum})
+	}
+	r.committed(sum, v.AddRecipients)
+	return answer == fine
+}
+
+// deliver is our MTA that tries one recipient of what it has.
+func (r *run) deliver(l letter) {
+	domain := pec.Domain(l.To)
+	if domain != point.OutboxDomain && domain != r.identity.Domain {
+		r.w.left.put(l.To+l.Sum, l)
+		r.w.queue = without(r.w.queue, l)
+		return
+	}
+	r.w.queue = deferred(r.w.queue, l)
+	d := &point.DeliveryPoint{Provider: r.provider()}
+	err := d.Deliver(context.Background(), r.transaction(l))[0]
+	if r.resumed || err != nil && !permanent(err) || r.choose("LMTP reply", lost) != fine {
+		return
+	}
+	if err != nil {
+		r.violate("bounced: %s for %s: %v", r.describe(l), l.To, err)
+	}
+	r.w.queue = without(r.w.queue, l)
+}
+
+func permanent(err error) bool {
+	var reply *point.Reply
+	return errors.As(err, &reply) && reply.Permanent()
+}
+
+// transaction is the message of a letter as a door gets it.
+func (r *run) transaction(l letter) *point.Transaction {
+	c := r.contents.get(l.Sum)
+	return &point.Transaction{
+		QueueID: "4Q", Time: r.clock(), ReversePath: l.From, Recipients: l.recipients(),
+		Message: c.message, BodyDigest: c.bodyDigest,
+	}
+}
+
+func written(message io.WriterTo) []byte {
+	var b bytes.Buffer
+	if _, err := message.WriteTo(&b); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
+func bodyDigest(m pec.Message) [32]byte {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(m.Body, 0, m.Body.Size())); err != nil {
+		panic(err) // it is in memory
+	}
+	return [32]byte(h.Sum(nil))
+}

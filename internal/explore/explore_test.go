@@ -1,0 +1,58 @@
+package explore
+
+import (
+	"crypto/rand"
+	"flag"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// How far TestExplore goes. The defaults are for every run of the tests, with
+// the race detector; "make explore" goes as far as there is time for.
+var (
+	faults   = flag.Int("faults", 0, "how many things go wrong in an execution, at the most")
+	attempts = flag.Int("attempts", 2, "how often a client tries, at the most")
+	anyOrder = flag.Bool("any-order", false, "the queues are worked on in any order, not in theirs alone")
+)
+
+// TestExplore looks at all executions of each scenario.
+func TestExplore(t *testing.T) {
+	for _, s := range newScenarios(t) {
+		t.Run(s.name, func(t *testing.T) {
+			begun := time.Now()
+			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, AnyOrder: *anyOrder, Workers: runtime.NumCPU()})
+			t.Logf("%d worlds, %d executions of an action in %v", report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
+			for _, what := range slices.Sorted(maps.Keys(report.Faults)) {
+				t.Logf("%8d  %s", report.Faults[what], what)
+			}
+			for _, v := range report.Violations {
+				t.Error(v)
+			}
+		})
+	}
+}
+
+func newScenarios(t *testing.T) []*scenario {
+	t.Helper()
+	p, err := newParties(epoch, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.scenarios()
+}
+
+// TestBites: with the acceptance injected at the end of the message, as it was
+// done before there was an outbox, notices without their message are found.
+func TestBites(t *testing.T) {
+	s := newScenarios(t)[0]
+	s.eager = true
+	report := s.explore(Bounds{Faults: 1, Attempts: 1, Workers: 1})
+	want := "accettazione without its message"
+	if !slices.ContainsFunc(report.Violations, func(v string) bool { return strings.Contains(v, want) }) {
+		t.Errorf("got %q, want %q among them", report.Violations, want)
+	}
+}

@@ -1,0 +1,170 @@
+package explore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/pec"
+)
+
+// database is the SQL authority as a value: what legallog keeps on disk. Every
+// method of sql is one durable, atomic step of it.
+type database struct {
+	events   table[point.Event] // a set: their order is that of their times
+	intents  table[point.Intent]
+	verdicts table[point.Judgement]
+	claims   table[point.TransactionID]
+	outcomes table[point.Outcome]
+	waits    table[wait]
+}
+
+type wait struct {
+	point.Wait
+	over bool
+}
+
+func (d database) shared() database {
+	return database{d.events.shared(), d.intents.shared(), d.verdicts.shared(), d.claims.shared(), d.outcomes.shared(), d.waits.shared()}
+}
+
+func (d *database) fingerprints() []fingerprint {
+	return []fingerprint{d.events.sum, d.intents.sum, d.verdicts.sum, d.claims.sum, d.outcomes.sum, d.waits.sum}
+}
+
+// sql is point.Log and point.Records on the database of a run's world.
+type sql struct{ *run }
+
+func (s sql) Append(_ context.Context, events ...point.Event) error {
+	for _, e := range events {
+		s.w.sql.events.put(fmt.Sprintf("%+v", e), e)
+	}
+	return nil
+}
+
+func (s sql) Logged(_ context.Context, kind point.EventKind, noticeID string) (bool, error) {
+	return s.w.logged(func(e point.Event) bool { return e.Kind == kind && e.NoticeID == noticeID }), nil
+}
+
+// Failed has the rule of legallog.Failed.
+func (s sql) Failed(_ context.Context, id string) (bool, error) {
+	return s.w.logged(func(e point.Event) bool {
+		failure := e.Notice == pec.NonAcceptance || e.Notice == pec.NonDelivery || e.Notice == pec.TimeoutNotice && final(e.Detail)
+		return e.ID == id && failure && (e.Kind == point.EventIssuing || e.Kind == point.EventIssued || e.Kind == point.EventNotification)
+	}), nil
+}
+
+// final tells the 24 h notice from that of 12 h.
+func final(detail string) bool { return strings.HasPrefix(detail, "5.4.1 ") }
+
+func (s sql) LatestIntent(_ context.Context, key point.Key) (*point.Intent, error) {
+	return s.find(func(i point.Intent) bool { return i.Key == key })
+}
+
+func (s sql) Submission(_ context.Context, msgid string) (*point.Intent, error) {
+	return s.find(func(i point.Intent) bool { return i.Facts.Data.ID == msgid && i.Door == point.AccessDoor })
+}
+
+func (s sql) Intent(_ context.Context, id point.TransactionID) (*point.Intent, error) {
+	return s.find(func(i point.Intent) bool { return i.ID == id })
+}
+
+// find is the intent of the highest generation that fits.
+func (s sql) find(fits func(point.Intent) bool) (*point.Intent, error) {
+	var found *point.Intent
+	for _, i := range s.w.sql.intents.rows {
+		if fits(i) && (found == nil || i.Generation > found.Generation) {
+			found = &i
+		}
+	}
+	if found == nil {
+		return nil, point.ErrUnknown
+	}
+	return found, nil
+}
+
+func (s sql) AddIntent(ctx context.Context, intent, last *point.Intent, events ...point.Event) error {
+	taken, _ := s.find(func(i point.Intent) bool {
+		return i.ID == intent.ID || i.Key == intent.Key && i.Generation == intent.Generation
+	})
+	if taken != nil {
+		return point.ErrConflict
+	}
+	if last != nil {
+		now := s.w.sql.intents.rows[idText(last.ID)]
+		if !now.SentAt.Equal(last.SentAt) || !now.Committed.Equal(last.Committed) {
+			return point.ErrConflict
+		}
+	}
+	s.w.sql.intents.put(idText(intent.ID), *intent)
+	return s.Append(ctx, events...)
+}
+
+func idText(id point.TransactionID) string { return string(id[:]) }
+
+func (s sql) MarkSent(_ context.Context, id point.TransactionID, at time.Time) error {
+	intent, there := s.w.sql.intents.rows[idText(id)]
+	if !there {
+		return point.ErrUnknown
+	}
+	later, _ := s.find(func(i point.Intent) bool { return i.Key == intent.Key && i.Generation > intent.Generation })
+	if later != nil {
+		return point.ErrConflict
+	}
+	intent.SentAt = at
+	s.w.sql.intents.put(idText(id), intent)
+	s.markedSent(intent)
+	return nil
+}
+
+func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
+	intent, there := s.w.sql.intents.rows[idText(id)]
+	if !there {
+		return nil, point.ErrUnknown
+	}
+	if intent.Committed.IsZero() {
+		intent.Committed = at
+		s.w.sql.intents.put(idText(id), intent)
+	}
+	var own []bool
+	for _, key := range claims {
+		if !s.w.sql.claims.has(string(key[:])) {
+			s.w.sql.claims.put(string(key[:]), id)
+		}
+		owner := s.w.sql.claims.rows[string(key[:])]
+		own = append(own, bytes.Equal(owner[:], id[:]))
+	}
+	return own, nil
+}
+
+func (s sql) PutVerdict(_ context.Context, verdict point.Judgement) error {
+	s.w.sql.verdicts.put(string(verdict.Digest[:])+string(verdict.Certificate[:]), verdict)
+	return nil
+}
+
+func (s sql) Verdict(_ context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
+	verdict, there := s.w.sql.verdicts.rows[string(digest[:])+string(certificate[:])]
+	if !there {
+		return nil, point.ErrUnknown
+	}
+	return &verdict, nil
+}
+
+func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
+	if recorded, there := s.w.sql.outcomes.rows[string(key[:])]; there {
+		return recorded, nil
+	}
+	s.w.sql.outcomes.put(string(key[:]), outcome)
+	return outcome, s.Append(ctx, events...)
+}
+
+func (s sql) Outcome(_ context.Context, key point.Key) (*point.Outcome, error) {
+	outcome, there := s.w.sql.outcomes.rows[string(key[:])]
+	if !there {
+		return nil, point.ErrUnknown
+	}
+	return &outcome, nil
+}
