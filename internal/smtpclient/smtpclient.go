@@ -45,25 +45,39 @@ func (s *Server) Send(ctx context.Context, reversePath, recipient string, messag
 			return "", s.failure(StageAddress, fmt.Errorf("%q cannot be sent in an SMTP command", path))
 		}
 	}
+	var text string
+	err := s.within(ctx, func(conn net.Conn) (stage Stage, err error) {
+		text, stage, err = s.converse(conn, reversePath, recipient, message)
+		return stage, err
+	})
+	if err != nil {
+		return "", err
+	}
+	return oneLine(text), nil
+}
+
+// within holds a conversation on a connection of its own, in the time there is.
+// talk tells in which stage it failed.
+func (s *Server) within(ctx context.Context, talk func(net.Conn) (Stage, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("not done within %v", s.Timeout))
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, s.Network, s.Address)
 	if err != nil {
-		return "", s.failure(StageConnect, err)
+		return s.failure(StageConnect, err)
 	}
 	defer conn.Close()
 	// go-smtp sets and clears deadlines of its own and has none while the
 	// message is written: closing the connection ends whatever is under way.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 
-	text, stage, err := s.converse(conn, reversePath, recipient, message)
+	stage, err := talk(conn)
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return "", s.failure(stage, err)
+		return s.failure(stage, err)
 	}
-	return oneLine(text), nil
+	return nil
 }
 
 // converse holds one transaction and tells in which stage it failed. It never
