@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/antivirus":        {"internal/point"},
 	"internal/config":           {},
 	"internal/directory":        {"pec", "internal/point"},
+	"internal/doctor":           {"pec", "internal/point"},
 	"internal/fault":            {"pec", "internal/point"},
 	"internal/explore":          {"pec", "internal/point", "internal/fault", "internal/testpki"},
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},

@@ -34,14 +34,16 @@ func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
 // errBad means that the thing examined is bad; what is wrong was said already.
-var errBad = &exit{1, errors.New("not genuine")}
+var errBad = &exit{1, errors.New("bad")}
 
 // commands is the command line.
 type commands struct {
 	Serve       serveCommand   `cmd:"" help:"Run the daemon."`
 	CheckConfig checkCommand   `cmd:"" help:"Say everything that is wrong with a configuration."`
+	Doctor      doctorCommand  `cmd:"" help:"Examine a live set-up."`
 	Verify      verifyCommand  `cmd:"" help:"Verify PEC messages."`
 	Inspect     inspectCommand `cmd:"" help:"Show what is inside a message."`
+	HSM         hsmCommands    `cmd:"" name:"hsm" help:"The signing key."`
 	Log         logCommands    `cmd:"" help:"The legal log."`
 	Version     versionCommand `cmd:"" help:"Show the version."`
 }

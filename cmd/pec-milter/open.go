@@ -61,7 +61,20 @@ func openServices(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 // openExamined opens all but the database: what can be examined beside a
 // running daemon.
 func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*services, error) {
-	s := &services{provider: &point.Provider{
+	s := newServices(c, clock, logger)
+	for _, open := range []func(*config.Config, *slog.Logger) error{
+		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner, s.openRedis,
+	} {
+		if err := open(c, logger); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// newServices has what needs no opening.
+func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *services {
+	return &services{provider: &point.Provider{
 		Identity: point.Identity{
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
 			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
@@ -77,14 +90,6 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 			Name: c.Inject.Hello, Timeout: transferTime,
 		},
 	}}
-	for _, open := range []func(*config.Config, *slog.Logger) error{
-		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner, s.openRedis,
-	} {
-		if err := open(c, logger); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
-	}
-	return s, nil
 }
 
 // transferTime bounds the handing over of one message to a server beside us.

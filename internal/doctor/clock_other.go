@@ -1,0 +1,5 @@
+//go:build !linux
+
+package doctor
+
+func kernelClock() (clockState, bool) { return clockState{}, false }

@@ -1,0 +1,66 @@
+package doctor
+
+import (
+	"crypto/x509"
+	"os"
+	"time"
+)
+
+// maxDirectoryAge is how old the providers directory may be: RFC 6109 section
+// 4.5 wants a local copy that is kept up to date.
+const maxDirectoryAge = 48 * time.Hour
+
+// DirectoryAge tells whether the providers directory was fetched lately.
+func DirectoryAge(path string, now time.Time) Finding {
+	const check = "directory.age"
+	info, err := os.Stat(path)
+	if err != nil {
+		return notChecked(check, "%v", err)
+	}
+	if age := now.Sub(info.ModTime()); age > maxDirectoryAge {
+		return bad(check, "run the job that fetches the providers directory, and find out why it did not",
+			"%s is %v old, more than %v (RFC 6109 section 4.5)", path, age.Round(time.Minute), maxDirectoryAge)
+	}
+	return good(check, "%s is of %s", path, info.ModTime().UTC().Format(time.RFC3339))
+}
+
+// Revocations tells of each authority's newest revocation list whether it is
+// current, and will be for a tenth of its time.
+func Revocations(lists []*x509.RevocationList, now time.Time) []Finding {
+	const check = "directory.revocations"
+	newest := map[string]*x509.RevocationList{}
+	var order []string
+	for _, list := range lists {
+		issuer := list.Issuer.String()
+		if newest[issuer] == nil {
+			order = append(order, issuer)
+		}
+		if newest[issuer] == nil || list.NextUpdate.After(newest[issuer].NextUpdate) {
+			newest[issuer] = list
+		}
+	}
+	if len(order) == 0 {
+		return []Finding{bad(check, fetchLists, "none can be read: the mail of other providers gets 451")}
+	}
+	var found []Finding
+	for _, issuer := range order {
+		found = append(found, judgeList(check, issuer, newest[issuer], now))
+	}
+	return found
+}
+
+const fetchLists = "run the job that fetches the revocation lists, and find out why it did not"
+
+func judgeList(check, issuer string, list *x509.RevocationList, now time.Time) Finding {
+	next := list.NextUpdate.UTC().Format(time.RFC3339)
+	left := list.NextUpdate.Sub(now)
+	switch {
+	case list.NextUpdate.IsZero():
+		return bad(check, fetchLists, "that of %s does not say how long it holds", issuer)
+	case left <= 0:
+		return bad(check, fetchLists, "that of %s expired on %s: the mail that needs it gets 451", issuer, next)
+	case left < list.NextUpdate.Sub(list.ThisUpdate)/10:
+		return bad(check, fetchLists, "that of %s expires on %s, in %v, and there is no newer one", issuer, next, left.Round(time.Minute))
+	}
+	return good(check, "that of %s holds until %s", issuer, next)
+}

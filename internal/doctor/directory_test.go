@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/testpki"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// TestDirectoryAge: FP-05, an old mirror is alarmed.
+func TestDirectoryAge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "providers.ldif")
+	want(t, DirectoryAge(path, noon), NotChecked, "no such file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for age, result := range map[time.Duration]Result{0: Good, 47 * time.Hour: Good, 49 * time.Hour: Bad} {
+		if err := os.Chtimes(path, noon.Add(-age), noon.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		want(t, DirectoryAge(path, noon), result, path)
+	}
+}
+
+func TestRevocations(t *testing.T) {
+	list := func(lasting time.Duration) *x509.RevocationList {
+		return &x509.RevocationList{ThisUpdate: noon, NextUpdate: noon.Add(lasting)}
+	}
+	cases := []struct {
+		name   string
+		lists  []*x509.RevocationList
+		after  time.Duration
+		result Result
+		text   string
+	}{
+		{"none", nil, 0, Bad, "none can be read"},
+		{"new", []*x509.RevocationList{list(24 * time.Hour)}, time.Hour, Good, "holds until"},
+		{"near its end", []*x509.RevocationList{list(24 * time.Hour)}, 22 * time.Hour, Bad, "in 2h0m0s"},
+		{"expired", []*x509.RevocationList{list(24 * time.Hour)}, 25 * time.Hour, Bad, "expired"},
+		{"a newer one beside it", []*x509.RevocationList{list(24 * time.Hour), list(48 * time.Hour)}, 25 * time.Hour, Good, "holds until"},
+		{"without an end", []*x509.RevocationList{{ThisUpdate: noon}}, time.Hour, Bad, "how long"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			found := Revocations(c.lists, noon.Add(c.after))
+			if len(found) != 1 {
+				t.Fatalf("got %v, want one finding", found)
+			}
+			want(t, found[0], c.result, c.text)
+		})
+	}
+}
+
+// authority makes certificates of a root that is valid at noon.
+func authority(t *testing.T) *testpki.Authority {
+	t.Helper()
+	root, err := testpki.NewRoot(testpki.Source{Now: noon, Rand: rand.Reader}, "Test CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
