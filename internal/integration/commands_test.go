@@ -81,6 +81,14 @@ func (s *stage) stories() map[string]command {
 		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
 		"clock": {"PROVIDER DURATION", s.clock},
 
+		// doctor finds these checks bad and no others. What makes things bad, until the
+		// end of the story: trust ("expired" revocation lists, an "old" directory), the
+		// mode of a file of the daemon's, a setting of the service without milter.
+		"doctor":         {"PROVIDER [CHECK]", s.doctor}, // any number of them
+		"trust":          {"ACT", s.trust},
+		"mode":           {"PROVIDER NAME MODE", s.mode},
+		"inject-service": {"PROVIDER SETTING", s.injectService},
+
 		// A command of pec-milter: CONFIG stands for the provider's configuration,
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
 		"pec-milter":  {"PROVIDER ARGUMENT", s.pecMilter}, // any number of them

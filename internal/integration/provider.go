@@ -94,8 +94,10 @@ func (p *Provider) writeDaemonFiles(signer *testpki.Credential) error {
 	if err := makeDirectories(p.Dir, "pec-milter/tokens"); err != nil {
 		return err
 	}
-	if err := os.Mkdir(p.daemonFile("quarantine"), 0o700); err != nil {
-		return err
+	for _, private := range []string{"quarantine", "state"} {
+		if err := os.Mkdir(p.daemonFile(private), 0o700); err != nil {
+			return err
+		}
 	}
 	if err := p.writeSecrets(); err != nil {
 		return err

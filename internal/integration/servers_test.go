@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (s *stage) policy(_ *bytes.Buffer, _ *testscript.TestScript, args []string)
 // restore undoes what a story has changed for its own time.
 func (s *stage) restore() error {
 	var errs []error
-	for _, undo := range s.changed {
+	for _, undo := range slices.Backward(s.changed) {
 		errs = append(errs, undo())
 	}
 	s.changed = nil
