@@ -11,12 +11,20 @@ import (
 // outbox is Delivery step 1: an outbox recipient shows that its message is in
 // the MTA's queue. That is recorded first; then the notice is issued. The trust
 // is in the HMAC and in the recorded intent: no verdict is needed. Any doubt
-// goes back to the queue.
+// goes back to the queue, and to a fresh queue file before this one expires.
 func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, recipient string) error {
 	kind, id, err := d.Secret.parseOutbox(recipient)
 	if err != nil {
 		return replyOutbox
 	}
+	if err := d.serveOutbox(ctx, t, m, recipient, kind, id); err != nil {
+		return d.requeue(ctx, t, recipient, err)
+	}
+	return nil
+}
+
+// serveOutbox records that the message is in the queue, and issues the notice.
+func (d *DeliveryPoint) serveOutbox(ctx context.Context, t *Transaction, m *message, recipient string, kind pec.Kind, id TransactionID) error {
 	intent, err := d.Records.Intent(ctx, id)
 	if errors.Is(err, ErrUnknown) {
 		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue_id", t.QueueID, "recipient", recipient)
