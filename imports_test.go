@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/spool":            {},
 	"internal/smtpclient":       {"internal/point"},
 	"internal/testpki":          {},
+	"internal/testpostgres":     {},
 	"internal/account":          {"pec", "internal/point"},
 	"internal/antivirus":        {"internal/point"},
 	"internal/config":           {},
@@ -48,12 +49,13 @@ var mayImport = map[string][]string{
 // shared are the libraries that more than one package may import.
 var shared = []string{"github.com/emersion/go-smtp", "github.com/prometheus/client_golang"}
 
-// onlyIn are the imports that belong to certain packages: the driver of the
-// embedded database is chosen, and the clock and random numbers are read,
+// onlyIn are the imports that belong to certain packages: the drivers of the
+// databases are chosen, and the clock and random numbers are read,
 // where the doors are and where all is wired.
 var onlyIn = map[string][]string{
-	"modernc.org/sqlite": {"cmd/pec-milter"},
-	"crypto/rand":        {"cmd/pec-milter", "milter", "lmtpdeliver", "internal/integration", "internal/integration/demo"},
+	"modernc.org/sqlite":             {"cmd/pec-milter"},
+	"github.com/jackc/pgx/v5/stdlib": {"cmd/pec-milter"},
+	"crypto/rand":                    {"cmd/pec-milter", "milter", "lmtpdeliver", "internal/integration", "internal/integration/demo"},
 }
 
 // source is what a package's files, tests left out, import.
