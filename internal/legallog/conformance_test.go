@@ -12,12 +12,11 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// opener gives an empty log and closes it with the test.
-
-type opener func(*testing.T) *Log
+// opener opens one empty log several times, as the nodes do, and closes it with
+// the test.
+type opener func(t *testing.T, nodes int) []*Log
 
 // testConformance is what every database must do.
-
 func testConformance(t *testing.T, open opener) {
 	tests := map[string]func(*testing.T, *Log){
 		"events come back as written":          testEventRoundTrip,
@@ -48,9 +47,13 @@ func testConformance(t *testing.T, open opener) {
 		"closed log":                           testClosedLog,
 		"closed database":                      testClosedDatabase,
 		"many writers, some of whom must fail": testMixedWriters,
+		"a batch keeps failures apart":         testBatchKeepsFailuresApart,
+		"a batch fails whole":                  testBatchFailsWhole,
+		"waiting callers share a commit":       testWaitingCallersShareCommit,
+		"the log is append-only":               testAppendOnly,
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+		t.Run(name, func(t *testing.T) { test(t, open(t, 1)[0]) })
 	}
 }
 
@@ -112,7 +115,6 @@ func wantError(t *testing.T, what string, got, want error) {
 }
 
 // race runs n at once and gives their errors.
-
 func race(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -124,7 +126,6 @@ func race(n int, run func(i int) error) []error {
 }
 
 // calls is every method, for what must hold for all of them.
-
 func calls(log *Log) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Append": func(ctx context.Context) error { return log.Append(ctx, sampleEvent("one")) },
@@ -190,7 +191,6 @@ func testClosedDatabase(t *testing.T, log *Log) {
 }
 
 // Callers that share a commit do not share their errors.
-
 func testMixedWriters(t *testing.T, log *Log) {
 	const n = 200
 	errs := race(n, func(i int) error {

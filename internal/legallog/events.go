@@ -40,6 +40,8 @@ func (l *Log) Append(ctx context.Context, events ...point.Event) error {
 // Logged tells whether an event of this kind, with this notice id, is there.
 // An empty notice id never is.
 func (l *Log) Logged(ctx context.Context, kind point.EventKind, noticeID string) (bool, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	var logged bool
 	// The last condition lets the query use the index that has it too.
 	err := l.db.QueryRowContext(ctx, `SELECT EXISTS (
@@ -57,6 +59,8 @@ func (l *Log) Logged(ctx context.Context, kind point.EventKind, noticeID string)
 // tells from the one of 12 h. One that was about to be issued counts: it may
 // have left before a crash.
 func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	var failed bool
 	err := l.db.QueryRowContext(ctx, `SELECT EXISTS (
 		SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2, $3, $4)
@@ -106,6 +110,8 @@ func (l *Log) Events(ctx context.Context, filter Filter) iter.Seq2[Row, error] {
 }
 
 func (l *Log) page(ctx context.Context, filter Filter) ([]Row, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	where, args := "seq > $1", []any{filter.After}
 	if filter.ID != "" {
 		where, args = where+" AND id = $2 AND id <> ''", append(args, text(filter.ID))

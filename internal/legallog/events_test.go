@@ -135,6 +135,36 @@ func testReading(t *testing.T, log *Log) {
 	}
 }
 
+func testAppendOnly(t *testing.T, log *Log) {
+	mustAppend(t, log, sampleEvent("one"), sampleEvent("two"))
+	for _, statement := range []string{
+		"UPDATE events SET subject = 'forged'",
+		"DELETE FROM events",
+		"DELETE FROM events WHERE id = 'one'",
+	} {
+		wantAppendOnly(t, log, statement)
+	}
+	for _, used := range []string{
+		"INSERT INTO events (seq, " + eventColumns + ") SELECT seq, " + eventColumns + " FROM events WHERE id = 'one'",
+		"INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT (seq) DO UPDATE SET subject = 'forged'",
+	} {
+		if _, err := log.db.Exec(used); err == nil {
+			t.Errorf("%s: no error, want a used number to be refused", used)
+		}
+	}
+	rows := readAll(t, log, Filter{})
+	if len(rows) != 2 || rows[0].Subject != sampleEvent("one").Subject || rows[1].ID != "two" {
+		t.Errorf("after the attempts the log has %+v, want the two events as they were", rows)
+	}
+}
+
+func wantAppendOnly(t *testing.T, log *Log, statement string) {
+	t.Helper()
+	if _, err := log.db.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+		t.Errorf("%s = %v, want it refused as append-only", statement, err)
+	}
+}
+
 func TestRowJSON(t *testing.T) {
 	tests := []struct {
 		name string

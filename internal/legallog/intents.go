@@ -17,6 +17,8 @@ const intentColumns = "id, key, generation, door, time, sent_at, committed_at, f
 // LatestIntent is the intent of the highest generation for a key, or
 // point.ErrUnknown.
 func (l *Log) LatestIntent(ctx context.Context, key point.Key) (*point.Intent, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	intent, err := scanIntent(l.db.QueryRowContext(ctx,
 		"SELECT "+intentColumns+" FROM intents WHERE key = $1 ORDER BY generation DESC LIMIT 1", key[:]))
 	if err != nil {
@@ -27,6 +29,8 @@ func (l *Log) LatestIntent(ctx context.Context, key point.Key) (*point.Intent, e
 
 // Intent finds an intent by its transaction, or point.ErrUnknown.
 func (l *Log) Intent(ctx context.Context, id point.TransactionID) (*point.Intent, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	intent, err := scanIntent(l.db.QueryRowContext(ctx,
 		"SELECT "+intentColumns+" FROM intents WHERE id = $1", id[:]))
 	if err != nil {
@@ -38,6 +42,8 @@ func (l *Log) Intent(ctx context.Context, id point.TransactionID) (*point.Intent
 // Submission is the intent of the access door's message with a PEC msgid, or
 // point.ErrUnknown.
 func (l *Log) Submission(ctx context.Context, msgid string) (*point.Intent, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	intent, err := scanIntent(l.db.QueryRowContext(ctx, "SELECT "+intentColumns+` FROM intents
 		WHERE msgid = $1 AND msgid <> '' AND door = $2 ORDER BY generation DESC LIMIT 1`, text(msgid), string(point.AccessDoor)))
 	if err != nil {
@@ -50,6 +56,8 @@ func (l *Log) Submission(ctx context.Context, msgid string) (*point.Intent, erro
 // oldest first. One that was sent within the queue's lifetime may still be in
 // the queue; what is older has left it unseen.
 func (l *Log) Unfinished(ctx context.Context) ([]*point.Intent, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	rows, err := l.db.QueryContext(ctx, "SELECT "+intentColumns+` FROM intents
 		WHERE sent_at IS NOT NULL AND committed_at IS NULL ORDER BY sent_at`)
 	if err != nil {

@@ -4,12 +4,18 @@
 // database, because a fact and its row of the log are written in one step: a
 // crash leaves both or none.
 //
-// It fills point.Log and point.Records. The SQL is the common part of SQLite
-// and PostgreSQL; what differs is in the migrations, one directory per
-// database. The columns' text and times go through the same few functions, so
-// that both keep the same bytes: text is UTF-8 without NUL (anything else
-// becomes U+FFFD), times are whole microseconds in UTC. Facts, recipients and
-// outcomes are JSON.
+// It fills point.Log and point.Records, on SQLite for one node and on PostgreSQL
+// for several. The SQL is the common part of both; what differs is in dialect.go
+// and in the migrations, one directory per database. The columns' text and times
+// go through the same few functions, so that both keep the same bytes: text is
+// UTF-8 without NUL (anything else becomes U+FFFD), times are whole microseconds
+// in UTC. Facts, recipients and outcomes are JSON.
+//
+// One transaction writes at a time, whatever the number of nodes: SQLite knows no
+// other way, and on PostgreSQL each waits for its turn (a table lock). So all
+// steps are serial without any being undone for the sake of another, and the
+// rows of the log are numbered in the order of their commits: who reads on after
+// the last row that he has seen misses none.
 //
 // It does not open the database, which its caller hands in and closes; it
 // seals and deletes nothing.
@@ -18,50 +24,63 @@ package legallog
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/pec-milter/pec-milter/internal/point"
 )
-
-//go:embed migrations/sqlite/*.sql
-var migrations embed.FS
 
 var (
 	_ point.Log     = (*Log)(nil)
 	_ point.Records = (*Log)(nil)
 )
 
+// defaultTimeout is for a database that does not answer.
+const defaultTimeout = 30 * time.Second
+
 // Log is the legal log and the records. It is safe for concurrent use. All
 // its errors but point.ErrConflict and point.ErrUnknown are temporary. A call
 // whose context ends returns at once; what it wrote may then be recorded or
-// not, but never in part.
+// not, but never in part. So it is after an error too, if the connection was
+// lost in the middle of a commit. To write it again does no harm: an intent
+// gives point.ErrConflict, a row of the log by itself stands there twice, and
+// all else is as if it had been written once.
 type Log struct {
-	db     *sql.DB
-	writer *writer
-}
-
-// SQLiteDSN is the data source name for a SQLite file: write-ahead log, every
-// commit on the disk before it returns, 5 s of patience for a locked file.
-func SQLiteDSN(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	db      *sql.DB
+	writer  *writer
+	timeout time.Duration // of one query
 }
 
 // Open brings a SQLite database, opened with SQLiteDSN, to the present schema.
 // It refuses one that a later version has written. The caller closes the Log
 // first, then db.
-func Open(db *sql.DB) (*Log, error) {
-	if err := migrate(context.Background(), db); err != nil {
+func Open(db *sql.DB) (*Log, error) { return open(db, sqliteDialect()) }
+
+// OpenPostgreSQL does the same for a PostgreSQL database, whose connections
+// have PostgreSQLSettings. It refuses one that may lose what it has committed.
+// Several nodes may open it at once.
+func OpenPostgreSQL(db *sql.DB) (*Log, error) {
+	d, err := postgreSQLDialect()
+	if err != nil {
+		return nil, err
+	}
+	return open(db, d)
+}
+
+func open(db *sql.DB, d dialect) (*Log, error) {
+	log := &Log{db: db, timeout: defaultTimeout}
+	ctx, cancel := log.bound(context.Background())
+	defer cancel()
+	err := d.check(ctx, db)
+	if err == nil {
+		err = d.migrate(context.Background(), db)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("preparing the legal log's database: %w", err)
 	}
-	return &Log{db: db, writer: startWriter(db)}, nil
+	log.writer = startWriter(db, d.turn)
+	return log, nil
 }
 
 // Close waits for the writes in hand and refuses all that come later. It does
@@ -71,27 +90,9 @@ func (l *Log) Close() error {
 	return nil
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithTableName("legallog_version"), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return err
-	}
-	found, known, err := provider.GetVersions(ctx)
-	if err != nil {
-		return err
-	}
-	if found > known {
-		return fmt.Errorf("its schema is version %d, this program knows up to %d: use the version that wrote it, or a later one", found, known)
-	}
-	return nil
+// bound is the context of a query: none waits for ever.
+func (l *Log) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, l.timeout)
 }
 
 // micros is how a time is stored: NULL for the zero time, which a column that

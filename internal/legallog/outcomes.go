@@ -31,6 +31,8 @@ func (l *Log) PutVerdict(ctx context.Context, verdict point.Judgement) error {
 // Verdict is what was recorded for a digest and a signer's certificate, or
 // point.ErrUnknown.
 func (l *Log) Verdict(ctx context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	verdict := point.Judgement{Digest: digest, Certificate: certificate}
 	var at sql.Null[int64]
 	err := l.db.QueryRowContext(ctx, `SELECT own, kind, ordinary, mail_receipt, time FROM verdicts
@@ -77,6 +79,8 @@ func (l *Log) PutOutcome(ctx context.Context, key point.Key, outcome point.Outco
 
 // Outcome is how a delivery ended, or point.ErrUnknown.
 func (l *Log) Outcome(ctx context.Context, key point.Key) (*point.Outcome, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	var recorded []byte
 	err := l.db.QueryRowContext(ctx, "SELECT outcome FROM outcomes WHERE key = $1", key[:]).Scan(&recorded)
 	if errors.Is(err, sql.ErrNoRows) {

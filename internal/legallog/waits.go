@@ -94,6 +94,8 @@ func (l *Log) updateWait(ctx context.Context, msgid, recipient, set, condition s
 // Waits are those that began at that time or before and are not over, the
 // oldest first.
 func (l *Log) Waits(ctx context.Context, before time.Time) ([]point.Wait, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	rows, err := l.db.QueryContext(ctx, "SELECT "+waitColumns+` FROM waits
 		WHERE over_at IS NULL AND since <= $1 ORDER BY since, id, recipient`, micros(before))
 	if err != nil {
@@ -115,6 +117,8 @@ func (l *Log) Waits(ctx context.Context, before time.Time) ([]point.Wait, error)
 }
 
 func (l *Log) wait(ctx context.Context, w point.Wait) (point.Wait, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	now, err := scanWait(l.db.QueryRowContext(ctx, "SELECT "+waitColumns+" FROM waits WHERE id = $1 AND recipient = $2",
 		text(w.ID), text(w.Recipient)))
 	if err != nil {

@@ -1,6 +1,9 @@
 package legallog
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,4 +96,19 @@ func testSubmission(t *testing.T, log *Log) {
 	}
 	_, err = log.Submission(ctx, "other@pec.example")
 	wantError(t, "unknown", err, point.ErrUnknown)
+	// A peer chooses its ids, and their length.
+	incoming = sampleIntent(3, 7, 0)
+	incoming.Facts.Data.ID = longID()
+	wantError(t, "AddIntent with a long PEC msgid", log.AddIntent(ctx, incoming, nil, sampleEvent(longID())), nil)
+	_, err = log.Submission(ctx, longID())
+	wantError(t, "a long PEC msgid", err, point.ErrUnknown)
+}
+
+// longID is a PEC msgid of 30 kB that no compression makes short.
+func longID() string {
+	var id strings.Builder
+	for n := range 1000 {
+		fmt.Fprintf(&id, "%x", sha256.Sum256([]byte{byte(n), byte(n >> 8)}))
+	}
+	return id.String()[:30000] + "@peer.example"
 }

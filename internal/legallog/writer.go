@@ -11,21 +11,20 @@ import (
 
 // A disk needs 2 to 10 ms to make a commit durable, whatever its size: the
 // steps of callers that wait at the same time share one.
-const (
-	maxBatch     = 100              // steps in one commit
-	batchTimeout = 30 * time.Second // for a database that does not answer
-)
+const maxBatch = 100 // steps in one commit
 
 var errClosed = errors.New("the legal log is closed")
 
 // writer runs steps, each of them wholly or not at all, in the order in which
 // it takes them.
 type writer struct {
-	db    *sql.DB
-	steps chan *step // unbuffered: who is not taken yet can still go away
-	quit  chan struct{}
-	ended chan struct{}
-	once  sync.Once
+	db      *sql.DB
+	turn    string        // the dialect's
+	timeout time.Duration // of one commit with all its steps
+	steps   chan *step    // unbuffered: who is not taken yet can still go away
+	quit    chan struct{}
+	ended   chan struct{}
+	once    sync.Once
 }
 
 type step struct {
@@ -35,8 +34,11 @@ type step struct {
 	done chan error
 }
 
-func startWriter(db *sql.DB) *writer {
-	w := &writer{db: db, steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{})}
+func startWriter(db *sql.DB, turn string) *writer {
+	w := &writer{
+		db: db, turn: turn, timeout: defaultTimeout,
+		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
+	}
 	go w.serve()
 	return w
 }
@@ -107,13 +109,16 @@ func (w *writer) commit(batch []*step) {
 }
 
 func (w *writer) transact(batch []*step) error {
-	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
 	defer cancel()
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
+	if err := w.prepare(ctx, tx); err != nil {
+		return err
+	}
 	for _, s := range batch {
 		if err := s.within(ctx, tx); err != nil {
 			return err
@@ -125,23 +130,35 @@ func (w *writer) transact(batch []*step) error {
 	return nil
 }
 
-// within runs the step in a savepoint. It returns an error when the whole
-// transaction is lost: a full disk, for one, undoes all of it, and the
+// prepare waits for the turn and sets the savepoint of the first step.
+func (w *writer) prepare(ctx context.Context, tx *sql.Tx) error {
+	if w.turn != "" {
+		if _, err := tx.ExecContext(ctx, w.turn); err != nil {
+			return fmt.Errorf("waiting for the other nodes to write: %w", err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT step"); err != nil {
+		return fmt.Errorf("setting a savepoint: %w", err)
+	}
+	return nil
+}
+
+// within runs the step in a savepoint, and sets that of the next one: in one
+// statement, for the database may be far away. It returns an error when the
+// whole transaction is lost: a full disk, for one, undoes all of it, and the
 // savepoint is gone.
 func (s *step) within(ctx context.Context, tx *sql.Tx) error {
 	if s.err = s.ctx.Err(); s.err != nil {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT step"); err != nil {
-		return fmt.Errorf("setting a savepoint: %w", err)
-	}
 	if s.err = s.run(ctx, tx); s.err != nil {
 		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT step"); err != nil {
 			return fmt.Errorf("undoing a step: %w", errors.Join(s.err, err))
 		}
+		return nil
 	}
-	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT step"); err != nil {
-		return fmt.Errorf("releasing a savepoint: %w", err)
+	if _, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT step; SAVEPOINT step"); err != nil {
+		return fmt.Errorf("setting a savepoint: %w", err)
 	}
 	return nil
 }

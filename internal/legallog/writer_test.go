@@ -42,10 +42,9 @@ func ids(t *testing.T, log *Log) string {
 	return strings.Join(got, " ")
 }
 
-func TestBatchKeepsFailuresApart(t *testing.T) {
+func testBatchKeepsFailuresApart(t *testing.T, log *Log) {
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
 	steps := batch(t, "a", "bad", "b", "gone", "c")
 	steps[3].ctx = ended
 	log.writer.commit(steps)
@@ -59,8 +58,7 @@ func TestBatchKeepsFailuresApart(t *testing.T) {
 
 // Whoever lost the transaction under all of them, nobody is told that his step
 // is recorded, nor of a conflict with a step that is not.
-func TestBatchFailsWhole(t *testing.T) {
-	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
+func testBatchFailsWhole(t *testing.T, log *Log) {
 	steps := batch(t, "a", "bad", "b")
 	steps[2].run = func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "ROLLBACK") // as SQLite does on a full disk
@@ -78,9 +76,8 @@ func TestBatchFailsWhole(t *testing.T) {
 	}
 }
 
-func TestWaitingCallersShareCommit(t *testing.T) {
+func testWaitingCallersShareCommit(t *testing.T, log *Log) {
 	const n = 20
-	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
 	transactions := make([]*sql.Tx, n)
 	started, hold := make(chan bool), make(chan bool)
 	go log.writer.do(ctx, func(context.Context, *sql.Tx) error { close(started); <-hold; return nil })
