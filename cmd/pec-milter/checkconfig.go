@@ -20,6 +20,11 @@ func (k *checkCommand) Run(o out) error {
 	if err != nil {
 		return err
 	}
+	if c.PostgreSQL.Given() {
+		if _, err := postgreSQLConfig(&c.PostgreSQL); err != nil {
+			return err
+		}
+	}
 	logger := slog.New(slog.DiscardHandler)
 	s, err := openExamined(c, clock(), logger)
 	if err != nil {

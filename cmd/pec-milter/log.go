@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -27,19 +26,14 @@ func (x *exportCommand) Run(o out) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.State.File); err != nil {
+	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
 		return &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
 	}
-	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	log, closeLog, err := openLegalLog(c)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	log, err := legallog.Open(db)
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", c.State.File, err)
-	}
-	defer log.Close()
+	defer closeLog()
 	w := bufio.NewWriter(o)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false) // <message ids> stay readable

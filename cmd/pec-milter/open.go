@@ -3,13 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver of the embedded database
 
 	"github.com/pec-milter/pec-milter/hsm"
 	"github.com/pec-milter/pec-milter/internal/account"
@@ -164,18 +161,14 @@ func openSigner(c *config.Signer, logger *slog.Logger) (*hsm.Signer, error) {
 	}, logger)
 }
 
-// openLog opens the SQLite file of the legal log and the records.
+// openLog opens the legal log and the records.
 func (s *services) openLog(c *config.Config, _ *slog.Logger) error {
-	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	log, closeLog, err := openLegalLog(c)
 	if err != nil {
-		return fmt.Errorf("opening %s: %w", c.State.File, err)
+		return err
 	}
-	s.closers = append(s.closers, db.Close)
-	if s.log, err = legallog.Open(db); err != nil {
-		return fmt.Errorf("opening %s: %w", c.State.File, err)
-	}
-	s.closers = append(s.closers, s.log.Close)
-	s.provider.Log, s.provider.Records = s.log, s.log
+	s.closers = append(s.closers, closeLog)
+	s.log, s.provider.Log, s.provider.Records = log, log, log
 	return nil
 }
 

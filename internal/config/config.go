@@ -32,6 +32,7 @@ type Config struct {
 	Accounts   Accounts   `toml:"accounts"`
 	State      State      `toml:"state"`
 	Redis      Redis      `toml:"redis"`
+	PostgreSQL PostgreSQL `toml:"postgresql"`
 	Log        Log        `toml:"log"`
 }
 
@@ -184,7 +185,8 @@ type Accounts struct {
 	File string `toml:"file"` // path, required
 }
 
-// State is the SQLite file with legal log, records and state, and who uses it.
+// State is the SQLite file with legal log and records, unless those are in
+// PostgreSQL; beside it is the file that has the state, unless Redis has it.
 type State struct {
 	File string `toml:"file"` // path, required; made if it is not there
 	// Node is what this daemon is called among those of the provider, each by
@@ -224,6 +226,28 @@ type Redis struct {
 // Used tells whether the state is on Redis.
 func (r *Redis) Used() bool { return len(r.Addresses) > 0 }
 
+// PostgreSQL is the database of the legal log and the records, in place of the
+// SQLite file, for more than one node. Without any of its keys the file is used.
+type PostgreSQL struct {
+	// Hosts are the servers: a list of host names, addresses, or directories of
+	// a unix socket (paths). The first that takes writes is used.
+	Hosts []string `toml:"hosts"`
+	// Port is that of each server: integer, default 5432.
+	Port int `toml:"port"`
+	// Database is its name: text, required with Hosts.
+	Database string `toml:"database"`
+	// User is the role: text, required with Hosts.
+	User string `toml:"user"`
+	// PasswordFile holds the role's password, alone, and is not accessible to
+	// others: path. Without it the server must know us in another way.
+	PasswordFile string `toml:"password_file"`
+	// CAFile is PEM: the authorities that the servers' certificates are verified
+	// with. Path; without it those of the system.
+	CAFile string `toml:"ca_file"`
+	// Insecure lets the connection to another machine be without TLS: boolean.
+	Insecure bool `toml:"insecure"`
+}
+
 // Log is the daemon's log on standard error, not the legal log.
 type Log struct {
 	Format string `toml:"format"` // "text" or "json", default "text"
@@ -243,6 +267,8 @@ func defaults() *Config {
 		Clamd:  Clamd{Timeout: Duration{Duration: 120 * time.Second}},
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
 		Redis:  Redis{Prefix: "pec:"},
-		Log:    Log{Format: "text"},
+
+		PostgreSQL: PostgreSQL{Port: 5432},
+		Log:        Log{Format: "text"},
 	}
 }

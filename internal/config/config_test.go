@@ -50,7 +50,9 @@ func TestLoadExample(t *testing.T) {
 		Accounts:  Accounts{here("accounts")},
 		State:     State{File: "/var/lib/pec-milter/pec.db"},
 		Redis:     Redis{Prefix: "pec:"},
-		Log:       Log{Format: "text"},
+
+		PostgreSQL: PostgreSQL{Port: 5432},
+		Log:        Log{Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load(%s) = %+v, want %+v", example, got, want)
@@ -72,7 +74,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 17; shown != want {
+	if want := 19; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")

@@ -32,6 +32,8 @@ func (c *Config) references() []reference {
 		{"redis.tls_ca", &c.Redis.TLSCA, checkFile},
 		{"redis.tls_certificate", &c.Redis.TLSCertificate, checkFile},
 		{"redis.tls_key", &c.Redis.TLSKey, checkPrivate},
+		{"postgresql.password_file", &c.PostgreSQL.PasswordFile, func(string) error { _, err := c.PostgreSQL.ReadPassword(); return err }},
+		{"postgresql.ca_file", &c.PostgreSQL.CAFile, checkFile},
 	}
 	for i := range c.Directory.Revocations {
 		all = append(all, reference{"directory.revocations", &c.Directory.Revocations[i], checkFile})

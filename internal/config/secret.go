@@ -35,6 +35,22 @@ func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "***") }
 // MarshalText gives ***: encoding/json and log/slog use it.
 func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
+// readLine reads a private file that holds one secret and nothing else.
+func readLine(path string) (Secret, error) {
+	if err := checkPrivate(path); err != nil {
+		return Secret{}, err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return Secret{}, err
+	}
+	line := bytes.TrimRight(content, "\r\n")
+	if len(line) == 0 || bytes.ContainsAny(line, "\r\n\x00") {
+		return Secret{}, fmt.Errorf("%s must hold the password alone, on one line", path)
+	}
+	return NewSecret(line), nil
+}
+
 // ReadSecret reads the provider's secret; white space around it does not count.
 // A file that is open to other users, or too short, is an error.
 func (p *Provider) ReadSecret() (Secret, error) {

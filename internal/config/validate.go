@@ -28,6 +28,7 @@ func (c *Config) validate(f *faults) {
 		f.add("state.node", "%q must be one line of text", c.State.Node)
 	}
 	c.Redis.validate(f)
+	c.PostgreSQL.validate(f)
 	c.Log.validate(f)
 }
 
