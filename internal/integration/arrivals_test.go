@@ -4,22 +4,16 @@ package integration
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pec-milter/pec-milter/pec"
 )
-
-// patience is how long a story waits for what must come. A pec-milter that was
-// killed just before its accept answers 451 to the repeat for a minute.
-const patience = 3 * time.Minute
 
 func (s *stage) await(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
 	n, err := strconv.Atoi(args[2])
@@ -38,7 +32,7 @@ func (s *stage) reach(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 	if err != nil {
 		return err
 	}
-	_, err = s.awaitWhole(args[0], n, func(h pec.Header) bool { return kindOf(h) == pec.Kind(args[1]) })
+	_, err = s.awaitWhole(args[0], n, func(h pec.Header) bool { return KindOf(h) == pec.Kind(args[1]) })
 	return err
 }
 
@@ -55,7 +49,7 @@ func (s *stage) awaitMessages(address string, kind pec.Kind, n int, about string
 	look := func() error {
 		messages, err := box.New(false)
 		for _, m := range messages {
-			if kindOf(m.Header) == kind && strings.Contains(referenceOf(m.Header), about) {
+			if KindOf(m.Header) == kind && strings.Contains(referenceOf(m.Header), about) {
 				counts[referenceOf(m.Header)+" by "+m.Header.Get("From")]++
 			}
 		}
@@ -67,39 +61,13 @@ func (s *stage) awaitMessages(address string, kind pec.Kind, n int, about string
 	if err := waitFor(fmt.Sprintf("%s in the mailbox of %s", kind, address), patience, look); err != nil {
 		return err
 	}
-	if err := s.settle(); err != nil {
+	if err := s.world.Settle(); err != nil {
 		return err
 	}
 	if err := look(); err != nil {
 		return err
 	}
 	return onceEach(counts, n, fmt.Sprintf("%s in the mailbox of %s", kind, address))
-}
-
-// settle waits until no queue has anything left to deliver: a message on its way
-// from one site to another is seen at the second look. Now and then it flushes:
-// what Postfix has put off for a minute would outlast our patience.
-func (s *stage) settle() error {
-	looks, waits := 0, 0
-	return waitFor("empty queues", patience, func() error {
-		for _, site := range s.world.sites() {
-			waiting, err := site.Queue()
-			if err == nil && waiting != "" {
-				err = fmt.Errorf("queue of %s: %s", site.Name, waiting)
-				if waits++; waits%100 == 0 {
-					err = errors.Join(err, site.Flush())
-				}
-			}
-			if err != nil {
-				looks = 0
-				return err
-			}
-		}
-		if looks++; looks < 2 {
-			return errors.New("look again")
-		}
-		return nil
-	})
 }
 
 func onceEach(counts map[string]int, n int, what string) error {
@@ -112,16 +80,6 @@ func onceEach(counts map[string]int, n int, what string) error {
 		}
 	}
 	return nil
-}
-
-// kindOf is the kind of a message by its header alone; "ordinary" if it is none.
-func kindOf(h pec.Header) pec.Kind {
-	for _, name := range []string{pec.HeaderReceipt, pec.HeaderTransport} {
-		if value := h.Get(name); value != "" {
-			return pec.Kind(value)
-		}
-	}
-	return "ordinary"
 }
 
 // referenceOf is the Message-ID of the submission that a message is about.
@@ -138,7 +96,7 @@ func (s *stage) show(out *bytes.Buffer, _ *testscript.TestScript, args []string)
 		about = args[2]
 	}
 	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool {
-		return kindOf(h) == kind && strings.Contains(referenceOf(h), about)
+		return KindOf(h) == kind && strings.Contains(referenceOf(h), about)
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (s *stage) audit(t *testing.T) {
 	wanted := s.expected
 	s.expected = nil
 	failed := t.Failed() // then its messages may be unfinished, and no later story is to blame
-	if err := s.settle(); err != nil {
+	if err := s.world.Settle(); err != nil {
 		t.Error(err)
 	}
 	for _, p := range s.world.Providers {

@@ -19,7 +19,7 @@ import (
 // Certified is what a PEC message carries. It is cut out with the standard
 // library alone, and not with package pec: a second judge of what that made.
 type Certified struct {
-	Daticert []byte // daticert.xml, decoded
+	Daticert []byte // daticert.xml, decoded; nil in an anomaly envelope
 	Original []byte // postacert.eml, byte for byte; nil if there is none
 	Data     CertificationData
 }
@@ -41,6 +41,7 @@ type CertificationData struct {
 	Reference string   `xml:"dati>msgid"`
 	Delivered string   `xml:"dati>consegna"`
 	TakenFor  []string `xml:"dati>ricezione"`
+	Detail    string   `xml:"dati>errore-esteso"`
 }
 
 // CutCertified takes a PEC message apart.
@@ -74,10 +75,24 @@ func CutCertified(message []byte) (*Certified, error) {
 			return nil, fmt.Errorf("part %s: %w", p.name(), err)
 		}
 	}
-	if c.Daticert == nil {
-		return nil, errors.New("no part daticert.xml")
+	isAnomaly := parsed.Header.Get(pec.HeaderTransport) == string(pec.Anomaly)
+	if isAnomaly == (c.Daticert != nil) {
+		return nil, errors.New("daticert.xml must be in every PEC message but an anomaly envelope")
+	}
+	if isAnomaly {
+		c.Data.Kind = pec.Anomaly
 	}
 	return c, nil
+}
+
+// KindOf is the kind of a message by its header alone; "ordinary" if it is none.
+func KindOf(h pec.Header) pec.Kind {
+	for _, name := range []string{pec.HeaderReceipt, pec.HeaderTransport} {
+		if value := h.Get(name); value != "" {
+			return pec.Kind(value)
+		}
+	}
+	return "ordinary"
 }
 
 type part struct {
@@ -157,7 +172,8 @@ func withoutIdentifiers(message []byte) ([]byte, error) {
 
 // Judges are programs that know nothing of us: openssl verifies the signature of
 // a message against the authority, xmllint its certification data against the
-// DTD of RFC 6109 section 4.4. nil: both accept it.
+// DTD of RFC 6109 section 4.4. nil: both accept it. Of an anomaly envelope, which
+// has no certification data (daticert is nil), openssl alone is the judge.
 func Judges(message []byte, daticert []byte, authority, dtd string) error {
 	dir, err := os.MkdirTemp("", "judges")
 	if err != nil {
@@ -171,7 +187,7 @@ func Judges(message []byte, daticert []byte, authority, dtd string) error {
 	if err := os.WriteFile(xml, daticert, 0o600); err != nil {
 		return err
 	}
-	if _, err := run(nil, "openssl", "cms", "-verify", "-in", eml, "-CAfile", authority, "-out", os.DevNull); err != nil {
+	if _, err := run(nil, "openssl", "cms", "-verify", "-in", eml, "-CAfile", authority, "-out", os.DevNull); err != nil || daticert == nil {
 		return err
 	}
 	_, err = run(nil, "xmllint", "--noout", "--nonet", "--dtdvalid", dtd, xml)

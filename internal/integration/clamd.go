@@ -3,6 +3,8 @@ package integration
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -40,6 +42,27 @@ func (p *Provider) StopClamd() error { return p.clamd.stop() }
 func (p *Provider) IgnoreEICAR(ignore bool) error {
 	p.ignoreEICAR = ignore
 	return errors.Join(p.StopClamd(), p.StartClamd())
+}
+
+// Quarantine gives what the provider says of each infected message that it keeps,
+// as JSON. A quarantine that anybody else may read is an error.
+func (p *Provider) Quarantine() (items []string, err error) {
+	err = filepath.WalkDir(p.daemonFile("quarantine"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = fmt.Errorf("%s can be read by others: mode %v", path, info.Mode())
+		}
+		if err != nil || filepath.Ext(path) != ".json" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		items = append(items, string(content))
+		return err
+	})
+	return items, err
 }
 
 // ClamdSocket is where the provider's antivirus listens.

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,11 +30,11 @@ func (s *stage) taken(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 
 // awaitTold waits for one notice for each thing that is to be told, and no more.
 func (s *stage) awaitTold(address string, kind pec.Kind, about string, want []string, told func(CertificationData) string) error {
-	isWanted := func(h pec.Header) bool { return kindOf(h) == kind && strings.Contains(referenceOf(h), about) }
+	isWanted := func(h pec.Header) bool { return KindOf(h) == kind && strings.Contains(referenceOf(h), about) }
 	if _, err := s.awaitWhole(address, len(want), isWanted); err != nil {
 		return err
 	}
-	if err := s.settle(); err != nil {
+	if err := s.world.Settle(); err != nil {
 		return err
 	}
 	messages, err := s.awaitWhole(address, len(want), isWanted)
@@ -63,7 +61,7 @@ func (s *stage) awaitTold(address string, kind pec.Kind, about string, want []st
 }
 
 func (s *stage) last(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool { return kindOf(h) == pec.Kind(args[1]) })
+	messages, err := s.awaitWhole(args[0], 1, func(h pec.Header) bool { return KindOf(h) == pec.Kind(args[1]) })
 	if err != nil {
 		return err
 	}
@@ -80,39 +78,28 @@ func (s *stage) notices(_ *bytes.Buffer, _ *testscript.TestScript, args []string
 	if err != nil {
 		return err
 	}
-	messages, err := s.awaitWhole(args[0], want, func(h pec.Header) bool { return kindOf(h) == pec.TimeoutNotice })
+	messages, err := s.awaitWhole(args[0], want, func(h pec.Header) bool { return KindOf(h) == pec.TimeoutNotice })
 	if err == nil && len(messages) != want {
 		err = fmt.Errorf("%d time-out notices in the mailbox of %s, want %d", len(messages), args[0], want)
 	}
 	return err
 }
 
-// quarantined looks for a message in the quarantine, which nobody else may read.
 func (s *stage) quarantined(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
 	p, err := s.provider(args[0])
 	if err != nil {
 		return err
 	}
-	found := false
-	err = filepath.WalkDir(p.daemonFile("quarantine"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			err = fmt.Errorf("%s can be read by others: mode %v", path, info.Mode())
-		}
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		found = found || bytes.Contains(content, []byte(args[1]))
+	items, err := p.Quarantine()
+	if err != nil {
 		return err
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("nothing in the quarantine of %s speaks of %s", p.Name, args[1])
 	}
-	return err
+	for _, item := range items {
+		if strings.Contains(item, args[1]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing in the quarantine of %s speaks of %s", p.Name, args[1])
 }
 
 func (s *stage) awaitQueued(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {

@@ -64,8 +64,8 @@ func (s *stage) checkEnvelopes(messages []addressed) error {
 	var errs []error
 	for _, n := range messages {
 		received, err := s.awaitWhole(n.to, 1, func(pec.Header) bool { return true })
-		if err == nil && kindOf(received[0].Header) != pec.Envelope {
-			err = fmt.Errorf("it is %q", kindOf(received[0].Header))
+		if err == nil && KindOf(received[0].Header) != pec.Envelope {
+			err = fmt.Errorf("it is %q", KindOf(received[0].Header))
 		}
 		if err == nil {
 			err = s.judge(received[0], n)
@@ -79,7 +79,7 @@ func (s *stage) checkEnvelopes(messages []addressed) error {
 
 // checkReceipts does the same for the delivery receipts in the sender's mailbox.
 func (s *stage) checkReceipts(from string, messages []addressed) error {
-	receipts, err := s.awaitWhole(from, len(messages), func(h pec.Header) bool { return kindOf(h) == pec.Delivery })
+	receipts, err := s.awaitWhole(from, len(messages), func(h pec.Header) bool { return KindOf(h) == pec.Delivery })
 	if err != nil {
 		return err
 	}
