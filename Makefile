@@ -1,4 +1,6 @@
 # make demo    two PEC providers exchange a certified message (needs root)
+# make demo SCENARIO=all
+#              and then also refusals, viruses, failures, ordinary mail, time-outs
 # make test    everything, with real servers (needs root)
 # make check   the quick one: format, vet, staticcheck, race
 # make explore everything that can go wrong, up to 3 times in one execution
@@ -18,15 +20,21 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build demo demo-stop test check explore fuzz format clean setup
+.PHONY: build build-movable demo demo-stop test check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
 
+# For scenarios alone: its clock can be moved, so it is not for real mail.
+build-movable:
+	$(GO) build -tags movableclock -o build/pec-milter-demo ./cmd/pec-milter
+
 # make demo KEEP=1 leaves the servers running for a mail client, until
-# make demo-stop.
-demo: setup build
-	@$(GO) run ./internal/integration/demo $(if $(KEEP),-keep)
+# make demo-stop. SCENARIO=name plays that one after the main job. What go run
+# runs cannot give its exit code.
+demo: setup build $(if $(SCENARIO),build-movable)
+	@$(GO) build -o build/run-demo ./internal/integration/demo
+	@build/run-demo $(if $(KEEP),-keep) $(if $(SCENARIO),-scenario "$(SCENARIO)")
 
 demo-stop:
 	@$(GO) run ./internal/integration/demo -stop

@@ -12,24 +12,32 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// check judges what has arrived; the error joins everything that is wrong.
-func (s *scene) check() error {
+// check judges what has arrived, after the scene was played, or could not be; the
+// error joins everything that is wrong.
+func (s *scene) check(played error) error {
+	logs, agree := s.scenario.logs, "the two legal logs tell of exactly these messages"
+	if logs == nil {
+		logs, agree = (*scene).auditLogs, "the two legal logs tell of these messages, and break no rule of the daily log"
+	}
 	s.page.heading("Checks")
-	var errs []error
+	if played != nil {
+		s.page.check("the scene was played to its end", played)
+	}
+	err := s.checkDue()
+	s.page.check("all that is due has arrived, once, and nothing else", err)
 	for _, c := range []struct {
 		what  string
-		check func() error
+		check func(*scene) error
 	}{
-		{"all that is due has arrived, once, and nothing else", s.checkDue},
-		{"openssl cms -verify accepts every signature; xmllint, with the DTD of RFC 6109, every daticert.xml", s.checkJudges},
-		{"postacert.eml equals the submitted bytes, but for Message-ID and X-Riferimento-Message-ID", s.checkOriginals},
-		{"the two legal logs tell of exactly these messages", s.checkLogs},
+		{"openssl cms -verify accepts every signature; xmllint, with the DTD of RFC 6109, every daticert.xml", (*scene).checkJudges},
+		{"postacert.eml equals the submitted bytes, but for Message-ID and X-Riferimento-Message-ID", (*scene).checkOriginals},
+		{agree, logs},
 	} {
-		err := c.check()
+		err := c.check(s)
 		s.page.check(c.what, err)
-		errs = append(errs, err)
+		s.judged = errors.Join(s.judged, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(played, err, s.judged)
 }
 
 func (s *scene) checkDue() error {
@@ -53,12 +61,13 @@ func (s *scene) checkJudges() error {
 	return errors.Join(errs...)
 }
 
-// checkOriginals: envelopes and complete delivery receipts carry the message.
+// checkOriginals: envelopes, also of anomalies, and complete delivery receipts
+// carry the message.
 func (s *scene) checkOriginals() error {
 	var errs []error
 	for _, a := range s.arrived {
 		kind := a.certified.Data.Kind
-		if kind != pec.Envelope && kind != pec.Delivery {
+		if kind != pec.Envelope && kind != pec.Anomaly && kind != pec.Delivery {
 			continue
 		}
 		if err := integration.SameButIdentifiers(a.certified.Original, s.submitted); err != nil {
@@ -86,6 +95,33 @@ func (s *scene) checkLogs() error {
 	return errors.Join(errs...)
 }
 
+// auditLogs: each provider logged what is in the mailboxes, and of every message
+// its log tells the whole story. What an earlier scene broke is not told again.
+func (s *scene) auditLogs() error {
+	var errs []error
+	for _, p := range s.world.Providers {
+		_, rows, err := p.LegalLog()
+		if err != nil {
+			return err
+		}
+		has := logged(rows)
+		for _, seen := range s.seenOf(p) {
+			if !slices.Contains(has, seen) {
+				errs = append(errs, fmt.Errorf("the legal log of %s has not: %s", p.Name, seen))
+			}
+		}
+		breaches, err := p.Audit()
+		errs = append(errs, err)
+		for _, b := range breaches {
+			if told := p.Name + " " + b.String(); !s.told[told] {
+				s.told[told] = true
+				errs = append(errs, fmt.Errorf("daily log of %s: %v (of %v)", p.Name, b, b.Addresses))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // logged is what a legal log says was accepted, issued and stored, sorted.
 func logged(rows []integration.LogRow) []string {
 	var all []string
@@ -93,12 +129,17 @@ func logged(rows []integration.LogRow) []string {
 		switch row.Kind {
 		case point.EventAccepted:
 			all = append(all, made(pec.Envelope, row.ID))
+		case point.EventAnomaly:
+			all = append(all, made(pec.Anomaly, strings.Trim(row.Reference, "<>")))
 		case point.EventIssued:
 			all = append(all, made(row.Notice, row.NoticeID))
 		case point.EventDelivered:
 			kind, id := pec.Envelope, row.ID
-			if row.Notice != "" {
+			switch {
+			case row.Notice != "":
 				kind, id = row.Notice, row.NoticeID
+			case row.ID == "": // it has no certification data, and keeps its Message-ID
+				kind, id = pec.Anomaly, strings.Trim(row.Reference, "<>")
 			}
 			all = append(all, stored(kind, id, row.Delivered))
 		}
@@ -114,7 +155,7 @@ func (s *scene) seenOf(p *integration.Provider) []string {
 	for _, a := range s.arrived {
 		data := a.certified.Data
 		id := strings.Trim(a.header.Get("Message-ID"), "<>")
-		if data.Provider == p.Title {
+		if a.provider == p.Title {
 			seen[made(data.Kind, id)] = true
 		}
 		if pec.Domain(a.mailbox) == p.Domain {

@@ -1,10 +1,13 @@
 // Command demo shows pec-milter at work, on this machine alone: two PEC
 // providers, alfa and beta, and an ordinary mail domain exchange a certified
-// message over real Postfix and Dovecot. "make demo" runs it.
+// message over real Postfix and Dovecot. "make demo" runs it. With a scenario it
+// goes on with what may befall a message: refusals, viruses, failures, ordinary
+// mail, time-outs; a table at the end has what was expected and what came.
 //
 // It exits 0 only if everything that is due has arrived and nothing else, and
 // openssl, xmllint and the legal logs of both providers agree with what is in
-// the mailboxes. All messages are left in build/demo.
+// the mailboxes; 1 otherwise; 64 if there is no such scenario. All messages are
+// left in build/demo.
 package main
 
 import (
@@ -22,8 +25,7 @@ import (
 	"github.com/pec-milter/pec-milter/internal/integration"
 )
 
-// timeout bounds the whole exchange. It takes some seconds; a slow machine may
-// take more.
+// timeout bounds one scene. It takes some seconds; a slow machine may take more.
 const timeout = 3 * time.Minute
 
 // All paths count from the directory of the repository.
@@ -31,18 +33,28 @@ const (
 	results = "build/demo"
 	running = "build/demo.running" // how to stop what -keep left running
 	binary  = "build/pec-milter"
+	movable = "build/pec-milter-demo" // with a clock that can be moved: for scenarios
 	dtd     = "pec/testdata/postacert.dtd"
 )
+
+// usage is EX_USAGE of sysexits.h.
+const usage = 64
 
 func main() {
 	keep := flag.Bool("keep", false, "leave the servers running, for a mail client")
 	stop := flag.Bool("stop", false, "stop what -keep left running")
+	name := flag.String("scenario", "", "after the main job play one scenario, or all")
 	flag.Parse()
+	chosen, err := choose(*name)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+		os.Exit(usage)
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
-	err := stopEarlier(*stop)
+	err = stopEarlier(*stop)
 	if err == nil && !*stop {
-		err = show(ctx, *keep)
+		err = show(ctx, chosen, *keep)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
@@ -64,7 +76,7 @@ func stopEarlier(asked bool) error {
 }
 
 // show is the demo, from empty to stopped.
-func show(ctx context.Context, keep bool) (err error) {
+func show(ctx context.Context, chosen []scenario, keep bool) (err error) {
 	if err := emptyResults(); err != nil {
 		return err
 	}
@@ -72,18 +84,22 @@ func show(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
+	daemon := binary
+	if len(chosen) > 0 {
+		daemon = movable
+	}
 	page := newPage(os.Stdout)
 	page.introduction()
 	world, err := integration.Start(ctx, integration.Options{
-		Binary:  filepath.Join(here, binary),
+		Binary:  filepath.Join(here, daemon),
 		Contrib: filepath.Join(here, "contrib"),
 		Outlive: keep,
 	})
 	if err != nil {
 		return err
 	}
-	s := &scene{world: world, page: page}
-	err = s.play(ctx)
+	s := newStage(world, page)
+	err = s.perform(ctx, chosen)
 	if keep && err == nil {
 		page.accounts(s)
 		return world.Leave(running)

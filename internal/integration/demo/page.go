@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // page is what the demo prints: with colours on a terminal, plain elsewhere.
 type page struct {
-	out     *os.File
+	out     io.Writer
 	colours bool
 }
 
@@ -46,7 +47,7 @@ func (p *page) introduction() {
 	p.line("%s", p.style(faint, "starting two providers and an ordinary mail domain, on 127.0.0.1 ..."))
 }
 
-func (p *page) world(s *scene) {
+func (p *page) world(s *stage) {
 	p.line("")
 	for _, provider := range s.world.Providers {
 		p.line("  %-9s %-17s Postfix, Dovecot, clamd, pec-milter, signing key on a SoftHSM token", provider.Name, provider.Domain)
@@ -63,6 +64,9 @@ func (p *page) letter() {
 	p.heading("Timeline, as seen in the mailboxes over IMAP")
 	p.line("%s", p.style(faint, fmt.Sprintf("  %-8s %8s  %-17s %-18s %s", "when", "after", "provider", "event", "who")))
 }
+
+// scenario is the beginning of a scene.
+func (p *page) scenario(s scenario) { p.heading(s.name + ": " + s.shows) }
 
 // event is one entry of the timeline.
 func (p *page) event(when, start time.Time, provider, event string, who ...string) {
@@ -102,7 +106,7 @@ func (p *page) logs() {
 }
 
 // accounts says how to reach the servers that are left running.
-func (p *page) accounts(s *scene) {
+func (p *page) accounts(s *stage) {
 	p.heading("Left running, for a mail client on this machine; stop with: make demo-stop")
 	p.line("  password of everybody: %s", integration.Password)
 	p.line("  authority to trust:    %s/tls-ca.pem (or accept the certificate)\n", results)

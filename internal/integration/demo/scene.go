@@ -9,62 +9,35 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/integration"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// The people of the demo.
-const (
-	sender    = "mario.rossi@alfa.example"
-	colleague = "anna.bianchi@alfa.example"
-	remote    = "giulia.verdi@beta.example"
-	outsider  = "luca.neri@ordinary.example"
-)
-
-var recipients = []string{remote, colleague, outsider}
-
-// scene is one run of the demo.
+// scene is a scenario as it is played.
 type scene struct {
-	world     *integration.World
-	page      *page
+	*stage
+	scenario  scenario
+	dir       string    // where its results are left
+	start     time.Time // when it began
 	submitted []byte    // the message, as the sender's client sends it
-	start     time.Time // when it was submitted
 	arrived   []arrival
+	others    []due          // what has happened beside
+	undo      []func() error // what it has changed
+	judged    error          // what the checks found, beside what is missing or not due
 }
 
-func (s *scene) alfa() *integration.Provider { return s.world.Provider("alfa") }
-func (s *scene) beta() *integration.Provider { return s.world.Provider("beta") }
-
-// mailboxes are those that are watched: also those in which nothing is due.
-func (s *scene) mailboxes() []string {
-	return []string{
-		sender, colleague, remote, outsider,
-		s.alfa().MailReceipt, s.beta().MailReceipt, s.alfa().Address, s.beta().Address,
-	}
+func (s *stage) scene(what scenario, dir string) *scene {
+	return &scene{stage: s, scenario: what, dir: dir, start: time.Now()}
 }
 
 // play lets the message go its way, and checks and keeps what came of it.
 func (s *scene) play(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not everything has arrived within %v", timeout))
 	defer cancel()
-	if err := s.addUsers(); err != nil {
-		return err
+	played := s.scenario.play(ctx, s)
+	if played == nil {
+		played = s.watch(ctx)
 	}
-	s.page.world(s)
-	boxes, err := s.open()
-	for _, box := range boxes {
-		defer box.Close()
-	}
-	if err != nil {
-		return err
-	}
-	if err := s.submit(); err != nil {
-		return err
-	}
-	missing := s.watch(ctx, boxes)
-	err = errors.Join(missing, s.save(), s.check())
-	s.page.results(s)
-	return err
+	return s.check(errors.Join(played, s.restore(), s.save()))
 }
 
 // example is a message to look at first: a delivery receipt, if there is one.
@@ -77,38 +50,17 @@ func (s *scene) example() string {
 	return "00-submitted.eml"
 }
 
-func (s *scene) addUsers() error {
-	return errors.Join(
-		s.alfa().AddUsers(integration.Local(sender), integration.Local(colleague)),
-		s.beta().AddUsers(integration.Local(remote)),
-		s.world.Ordinary.AddUsers(integration.Local(outsider)),
-	)
-}
-
-func (s *scene) submit() error {
-	s.start = time.Now()
-	s.submitted = composeMessage(s.start)
-	s.page.letter()
-	if err := s.alfa().Submit(integration.NewMail(s.submitted, sender, recipients...)); err != nil {
-		return fmt.Errorf("submitting the message: %w", err)
-	}
-	s.page.event(time.Now(), s.start, "mario's client", "submitted", "SASL over STARTTLS, answered 250")
-	return nil
-}
-
-// save leaves everything in the directory of the results.
+// save leaves everything in the directory of the scene's results.
 func (s *scene) save() error {
 	errs := []error{
-		os.WriteFile(filepath.Join(results, "00-submitted.eml"), s.submitted, 0o644),
+		os.MkdirAll(s.dir, 0o755),
+		os.WriteFile(filepath.Join(s.dir, "00-submitted.eml"), s.submitted, 0o644),
 		copyFile(filepath.Join(results, "ca.pem"), s.world.AuthorityFile()),
 		copyFile(filepath.Join(results, "tls-ca.pem"), s.world.ServerAuthorityFile()),
+		s.saveLogs(),
 	}
 	for _, a := range s.arrived {
-		errs = append(errs, os.WriteFile(filepath.Join(results, a.file), a.raw, 0o644))
-	}
-	for _, p := range s.world.Providers {
-		printed, _, err := p.LegalLog()
-		errs = append(errs, err, os.WriteFile(filepath.Join(results, "legal-log-"+p.Name+".ndjson"), printed, 0o644))
+		errs = append(errs, os.WriteFile(filepath.Join(s.dir, a.file), a.raw, 0o644))
 	}
 	return errors.Join(errs...)
 }
@@ -119,16 +71,6 @@ func copyFile(to, from string) error {
 		return err
 	}
 	return os.WriteFile(to, content, 0o644)
-}
-
-// keepLogsOnFailure leaves the servers' logs with the results if something went
-// wrong.
-func (s *scene) keepLogsOnFailure(failure error) error {
-	if failure == nil {
-		return nil
-	}
-	s.page.logs()
-	return s.world.SaveLogs(results)
 }
 
 // missingProgram names a program that is not there; nil if all are.
