@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/spool"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
@@ -103,7 +104,7 @@ func start(t *testing.T, d Door, change ...func(*Config)) *running {
 	t.Helper()
 	log := new(lockedBuffer)
 	c := Config{Door: d, Clock: func() time.Time { return noon }, Log: slog.New(slog.NewTextHandler(log, nil)),
-		SpoolDirectory: t.TempDir(), Timeout: 20 * time.Second}
+		Spool: &spool.Room{Directory: t.TempDir()}, Timeout: 20 * time.Second}
 	for _, f := range change {
 		f(&c)
 	}

@@ -158,7 +158,7 @@ func TestTooLarge(t *testing.T) {
 // begins where it begins.
 func TestSpoolFails(t *testing.T) {
 	d, seen := keep(t)
-	server := start(t, d, func(c *Config) { c.SpoolDirectory += "/none" })
+	server := start(t, d, func(c *Config) { c.Spool.Directory += "/none" })
 	m := server.dial(t)
 	if got := m.deliver("A: b\r\n\r\n"+strings.Repeat("QUIT\r\n", 1<<20), "a@b"); !strings.HasPrefix(got[0], "451 4.3.0 ") {
 		t.Errorf("reply = %q, want 451", got)
@@ -180,10 +180,10 @@ func TestSpoolIsFreed(t *testing.T) {
 	m := server.dial(t)
 	m.deliver("A: b\r\n\r\n"+strings.Repeat("x", 2<<20)+"\r\n", "a@b")
 	m.say("NOOP", "250")
-	if left, err := os.ReadDir(server.config.SpoolDirectory); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(server.config.Spool.Directory); err != nil || len(left) != 0 {
 		t.Errorf("spool directory holds %v, %v, want nothing", left, err)
 	}
-	if n := openSpoolFiles(t, server.config.SpoolDirectory); n != 0 {
+	if n := openSpoolFiles(t, server.config.Spool.Directory); n != 0 {
 		t.Errorf("%d spool files are open, want 0", n)
 	}
 }

@@ -13,11 +13,14 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/pec-milter/pec-milter/internal/overload"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/spool"
 )
 
 // Door decides; *point.DeliveryPoint is the door. An error is a *point.Reply,
@@ -38,9 +41,9 @@ type Config struct {
 	Door  Door
 	Clock point.Clock
 	Log   *slog.Logger
-	// SpoolDirectory takes the bodies over 1 MiB; empty: the system's directory
-	// for temporary files.
-	SpoolDirectory string
+	// Spool is the room for bodies; nil: the system's directory for temporary
+	// files, without bounds.
+	Spool *spool.Room
 	// MaxSize is the largest body, in bytes, that is taken; a larger one gets
 	// 552 5.3.4. It must not be below the message_size_limit of the MTA's queue:
 	// what was certified is larger than what was submitted. Zero: 256 MiB.
@@ -49,6 +52,13 @@ type Config struct {
 	// connection may be idle. Zero: 8 minutes, 0.8 of what Postfix waits for the
 	// replies (lmtp_data_done_timeout).
 	Timeout time.Duration
+	// MaxConcurrent is how many messages the door delivers at once. Others wait,
+	// at most half of Timeout; then they get 451 and stay in the queue. Zero: no
+	// bound.
+	MaxConcurrent int
+	// MaxConnections is how many connections are open at once; more are closed.
+	// Zero: no bound.
+	MaxConnections int
 }
 
 // Server serves the MTA's connections to the delivery door.
@@ -56,6 +66,8 @@ type Server struct {
 	config      Config
 	library     *smtp.Server
 	connections connections
+	places      *overload.Places
+	panics      atomic.Int64
 	base        context.Context // ends when the server is shut down
 	cancel      context.CancelFunc
 }
@@ -65,6 +77,9 @@ func NewServer(c Config) *Server {
 	c.MaxSize = cmp.Or(c.MaxSize, 256<<20)
 	c.Timeout = cmp.Or(c.Timeout, 8*time.Minute)
 	s := &Server{config: c}
+	if c.MaxConcurrent > 0 {
+		s.places = overload.NewPlaces(c.MaxConcurrent, c.Timeout/2)
+	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.library = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.library.LMTP = true
@@ -79,6 +94,7 @@ func NewServer(c Config) *Server {
 
 // Serve takes connections until Shutdown, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
+	l = overload.Listener(l, s.config.MaxConnections, s.config.Log)
 	return s.library.Serve(&listener{l, &s.connections})
 }
 

@@ -176,7 +176,7 @@ func TestPanic(t *testing.T) {
 	if got := <-slow; got[0] != "250 2.1.5 <slow@b> done" {
 		t.Errorf("reply in the other session = %q, want 250", got)
 	}
-	if log := server.log.String(); !strings.Contains(log, "panic: boom") || !strings.Contains(log, "server_test.go") {
+	if log := server.log.String(); !strings.Contains(log, ": boom") || !strings.Contains(log, "server_test.go") {
 		t.Errorf("log = %q, want the panic and its place", log)
 	}
 }

@@ -101,7 +101,7 @@ func (s *session) Logout() error {
 func (s *Server) askRecipient(t *transaction, recipient string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicError(p)
+			err = s.panicError(p)
 		}
 	}()
 	return s.config.Door.Recipient(t.ctx, &t.Transaction, recipient)
@@ -113,9 +113,14 @@ func (s *Server) askDeliver(t *transaction) (results []error) {
 	n := len(t.Recipients)
 	defer func() {
 		if p := recover(); p != nil {
-			results = forAll(n, panicError(p))
+			results = forAll(n, s.panicError(p))
 		}
 	}()
+	leave, err := s.places.Enter(t.ctx)
+	if err != nil {
+		return forAll(n, err)
+	}
+	defer leave()
 	results = s.config.Door.Deliver(t.ctx, &t.Transaction)
 	if len(results) != n {
 		return forAll(n, fmt.Errorf("door gave %d results for %d recipients", len(results), n))
@@ -131,5 +136,7 @@ func forAll(n int, err error) []error {
 	return results
 }
 
-// panicError is a panic as an error; only the log sees it.
-func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+// panicError counts a panic and makes an error of it, which only the log sees.
+func (s *Server) panicError(p any) error {
+	return fmt.Errorf("panic (number %d since the start): %v\n%s", s.panics.Add(1), p, debug.Stack())
+}

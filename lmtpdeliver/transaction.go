@@ -21,7 +21,7 @@ type transaction struct {
 }
 
 func (s *Server) newTransaction(reversePath string) *transaction {
-	t := &transaction{spool: spool.New(spool.Options{Directory: s.config.SpoolDirectory, Max: s.config.MaxSize})}
+	t := &transaction{spool: spool.New(spool.Options{Room: s.config.Spool, Max: s.config.MaxSize})}
 	t.ctx, t.cancel = context.WithTimeout(s.base, s.config.Timeout)
 	t.ReversePath = reversePath
 	return t

@@ -22,6 +22,11 @@ func (s *session) decide(ctx context.Context, m gomilter.Modifier) (*gomilter.Re
 	}
 	var verdict *point.Verdict
 	err := s.await(ctx, m, func() (err error) {
+		leave, err := s.server.places.Enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave() // also a door that is too late has its place until it ends
 		verdict, err = s.server.config.Door.Handle(ctx, &t.Transaction)
 		return err
 	})
@@ -56,7 +61,7 @@ func (s *session) await(ctx context.Context, m gomilter.Modifier, work func() er
 	t.working.Add(1)
 	s.server.working.Go(func() {
 		defer t.working.Done()
-		done <- recovering(work)
+		done <- s.server.recovering(work)
 	})
 	progress := time.NewTicker(progressInterval)
 	defer progress.Stop()
@@ -74,10 +79,10 @@ func (s *session) await(ctx context.Context, m gomilter.Modifier, work func() er
 	}
 }
 
-func recovering(work func() error) (err error) {
+func (s *Server) recovering(work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicError(p)
+			err = s.panicError(p)
 		}
 	}()
 	return work()

@@ -15,11 +15,14 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gomilter "github.com/d--j/go-milter"
 
+	"github.com/pec-milter/pec-milter/internal/overload"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/spool"
 )
 
 // Door decides; *point.Access and *point.Incoming are doors. An error is a
@@ -45,12 +48,19 @@ type Config struct {
 	// MAIL_FILTER. We give up, with 451, after 0.8 of it. Zero: 5 minutes, the
 	// default of both.
 	ContentTimeout time.Duration
-	// SpoolDirectory takes the bodies over 1 MiB; empty: the system's directory
-	// for temporary files.
-	SpoolDirectory string
+	// Spool is the room for bodies; nil: the system's directory for temporary
+	// files, without bounds.
+	Spool *spool.Room
 	// MaxSize is the largest body, in bytes, that is taken; a larger one gets
 	// 552 5.3.4. Zero: 128 MiB.
 	MaxSize int64
+	// MaxConcurrent is how many messages the door is asked about at once, at
+	// their end. Others wait, at most half of our time: who has waited longer
+	// could not be done in the rest. Then they get 451. Zero: no bound.
+	MaxConcurrent int
+	// MaxConnections is how many connections are open at once; more are closed.
+	// Zero: no bound.
+	MaxConnections int
 }
 
 // commandTimeout bounds a door's answer at MAIL and RCPT: 0.8 of what Postfix
@@ -75,6 +85,8 @@ type Server struct {
 	base    context.Context // ends when the server is shut down
 	cancel  context.CancelFunc
 	working sync.WaitGroup // what goes on beside the callbacks
+	places  *overload.Places
+	panics  atomic.Int64
 }
 
 // NewServer makes a server. Door, Clock and Log must be there.
@@ -82,6 +94,9 @@ func NewServer(c Config) *Server {
 	c.ContentTimeout = cmp.Or(c.ContentTimeout, 5*time.Minute)
 	c.MaxSize = cmp.Or(c.MaxSize, 128<<20)
 	s := &Server{config: c}
+	if c.MaxConcurrent > 0 {
+		s.places = overload.NewPlaces(c.MaxConcurrent, s.deadline()/2)
+	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.library = gomilter.NewServer(
 		gomilter.WithActions(actions),
@@ -92,7 +107,7 @@ func NewServer(c Config) *Server {
 
 // Serve takes connections until Shutdown, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	return s.library.Serve(guard(l, s.config.Log))
+	return s.library.Serve(overload.Listener(guard(l, s.config.Log), s.config.MaxConnections, s.config.Log))
 }
 
 // Shutdown takes no more connections and waits until those that there are have

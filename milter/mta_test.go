@@ -26,6 +26,7 @@ import (
 	gomilter "github.com/d--j/go-milter"
 
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/spool"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
@@ -85,10 +86,10 @@ func startServer(t testing.TB, l net.Listener, door Door, logged io.Writer, sett
 	log.SetOutput(logged) // the library's warnings
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	config := Config{
-		Door:           door,
-		Clock:          func() time.Time { return testTime },
-		Log:            slog.New(slog.NewTextHandler(logged, nil)),
-		SpoolDirectory: t.TempDir(),
+		Door:  door,
+		Clock: func() time.Time { return testTime },
+		Log:   slog.New(slog.NewTextHandler(logged, nil)),
+		Spool: &spool.Room{Directory: t.TempDir()},
 	}
 	for _, set := range settings {
 		set(&config)

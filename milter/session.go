@@ -144,15 +144,17 @@ func (s *session) recovered(event string, resp **gomilter.Response) {
 	if p == nil {
 		return
 	}
-	err := panicError(p)
+	err := s.server.panicError(p)
 	*resp = s.refuse(event, err)
 	if s.t != nil {
 		s.t.failed = err
 	}
 }
 
-// panicError is a panic as an error; only the log sees it.
-func panicError(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+// panicError counts a panic and makes an error of it, which only the log sees.
+func (s *Server) panicError(p any) error {
+	return fmt.Errorf("panic (number %d since the start): %v\n%s", s.panics.Add(1), p, debug.Stack())
+}
 
 // log gives the logger whose lines begin with the queue id.
 func (s *session) log() *slog.Logger {

@@ -14,9 +14,13 @@ import (
 	"testing"
 	"time"
 
+	gomilter "github.com/d--j/go-milter"
+
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
+// A panic costs one message a 451, and is counted; no other session sees
+// anything of it. (RS-11)
 func TestPanic(t *testing.T) {
 	bad := simple()
 	bang := func(tr *point.Transaction) {
@@ -38,11 +42,19 @@ func TestPanic(t *testing.T) {
 	for name, door := range doors {
 		t.Run(name, func(t *testing.T) {
 			path, logged := serve(t, door)
-			if a := connect(t, path).send(bad); a.reply != temporary {
-				t.Errorf("answer is %q, want %q", a.reply, temporary)
+			other := connect(t, path)
+			other.Mail("good@alfa.example", "")
+			for n := range 2 {
+				if a := connect(t, path).send(bad); a.reply != temporary {
+					t.Errorf("answer is %q, want %q", a.reply, temporary)
+				}
+				number := fmt.Sprintf("panic (number %d since the start): bang", n+1)
+				if got := logged.String(); !strings.Contains(got, number) || !strings.Contains(got, "session_test.go") {
+					t.Errorf("log has no %q with its place:\n%s", number, got)
+				}
 			}
-			if got := logged.String(); !strings.Contains(got, "panic: bang") || !strings.Contains(got, "session_test.go") {
-				t.Errorf("log has no panic with its place:\n%s", got)
+			if a, err := other.Rcpt("dest@beta.example", ""); err != nil || a.Type != gomilter.ActionContinue {
+				t.Errorf("answer in the session beside it is %v, %v, want continue", a, err)
 			}
 			good := simple()
 			good.sender = "good@alfa.example"
@@ -178,7 +190,7 @@ func TestTooLarge(t *testing.T) {
 }
 
 func TestNoSpool(t *testing.T) {
-	path, logged := serve(t, &fakeDoor{}, func(c *Config) { c.SpoolDirectory = filepath.Join(c.SpoolDirectory, "gone") })
+	path, logged := serve(t, &fakeDoor{}, func(c *Config) { c.Spool.Directory = filepath.Join(c.Spool.Directory, "gone") })
 	msg := simple()
 	msg.body = strings.Repeat("x", 2<<20)
 	if a := connect(t, path).send(msg); a.reply != temporary {
@@ -235,7 +247,7 @@ func TestNothingLeft(t *testing.T) {
 		}
 		return &point.Verdict{}, err
 	}}
-	path, logged := serve(t, door, func(c *Config) { directory = c.SpoolDirectory })
+	path, logged := serve(t, door, func(c *Config) { directory = c.Spool.Directory })
 	msg := simple()
 	msg.body = strings.Repeat("x", 2<<20)
 	if a := connect(t, path).send(msg); a.reply != "accept" {

@@ -28,7 +28,7 @@ type transaction struct {
 }
 
 func newTransaction(c *Config, reversePath string, macros gomilter.Macros) *transaction {
-	t := &transaction{spool: spool.New(spool.Options{Directory: c.SpoolDirectory, Max: c.MaxSize})}
+	t := &transaction{spool: spool.New(spool.Options{Room: c.Spool, Max: c.MaxSize})}
 	t.Time = c.Clock()
 	t.User = macros.Get(gomilter.MacroAuthAuthen)
 	t.ReversePath = reversePath

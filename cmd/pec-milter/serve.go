@@ -13,6 +13,7 @@ import (
 
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/spool"
 	"github.com/pec-milter/pec-milter/lmtpdeliver"
 	"github.com/pec-milter/pec-milter/milter"
 )
@@ -98,19 +99,25 @@ func doors(c *config.Config, p *point.Provider) []door {
 	front := func(d milter.Door) *milter.Server {
 		return milter.NewServer(milter.Config{
 			Door: d, Clock: p.Clock, Log: p.Logger, ContentTimeout: c.MTA.ContentTimeout.Duration,
-			SpoolDirectory: c.MTA.SpoolDirectory, MaxSize: c.MTA.MaxSize,
+			Spool: spoolRoom(c), MaxSize: c.MTA.MaxSize, MaxConcurrent: c.MTA.Concurrent(), MaxConnections: c.MTA.MaxConnections,
 		})
 	}
 	// What we have certified is larger than what was submitted.
 	delivery := lmtpdeliver.NewServer(lmtpdeliver.Config{
 		Door: &point.DeliveryPoint{Provider: p}, Clock: p.Clock, Log: p.Logger,
-		SpoolDirectory: c.MTA.SpoolDirectory, MaxSize: 2 * c.MTA.MaxSize,
+		Spool: spoolRoom(c), MaxSize: 2 * c.MTA.MaxSize, MaxConcurrent: c.MTA.Concurrent(), MaxConnections: c.MTA.MaxConnections,
 	})
 	return []door{
 		{"delivery", delivery},
 		{"incoming", front(&point.Incoming{Provider: p})},
 		{"access", front(&point.Access{Provider: p})},
 	}
+}
+
+// spoolRoom is the room for the bodies of one door. Each has its own, so that
+// none takes it from the others.
+func spoolRoom(c *config.Config) *spool.Room {
+	return &spool.Room{Directory: c.MTA.SpoolDirectory, Total: c.MTA.MaxSpool, Free: c.MTA.MinFree}
 }
 
 // serve opens the doors, and closes them in the other order when ctx is done.

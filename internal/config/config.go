@@ -9,7 +9,9 @@
 package config
 
 import (
+	"cmp"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -117,9 +119,29 @@ type MTA struct {
 	// SpoolDirectory is where large messages are kept while a door works on
 	// them, in unlinked files: path, default the system's temporary directory.
 	SpoolDirectory string `toml:"spool_directory"`
+	// MaxSpool is the most bytes that the messages of one door may have there,
+	// and in memory, together; over it mail gets 451: integer, default 4294967296
+	// (4 GiB), at least 4 times MaxSize. 0: no bound.
+	MaxSpool int64 `toml:"max_spool"`
+	// MinFree is what stays free on the disk of SpoolDirectory, in bytes; mail
+	// that would need it gets 451: integer, default 268435456 (256 MiB). 0: all
+	// may be used.
+	MinFree int64 `toml:"min_free"`
+	// MaxConcurrent is how many messages each door works on at once; others wait,
+	// and get 451 if it takes too long: integer, default 0, which stands for 4 for
+	// each processor.
+	MaxConcurrent int `toml:"max_concurrent"`
+	// MaxConnections is how many connections each door has open at once; more are
+	// closed: integer, default 1000.
+	MaxConnections int `toml:"max_connections"`
 	// SocketGroup is the group that may connect to the unix sockets: text,
 	// default empty, which leaves the daemon's own.
 	SocketGroup string `toml:"socket_group"`
+}
+
+// Concurrent is MaxConcurrent, or what its default stands for.
+func (m *MTA) Concurrent() int {
+	return cmp.Or(m.MaxConcurrent, 4*runtime.NumCPU())
 }
 
 // Clamd is the ClamAV daemon. With antivirus = "none" it is an error to give it.
@@ -263,6 +285,9 @@ func defaults() *Config {
 			ContentTimeout: Duration{Duration: 300 * time.Second},
 			MaxSize:        128 << 20,
 			SpoolDirectory: os.TempDir(),
+			MaxSpool:       4 << 30,
+			MinFree:        256 << 20,
+			MaxConnections: 1000,
 		},
 		Clamd:  Clamd{Timeout: Duration{Duration: 120 * time.Second}},
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},

@@ -37,7 +37,10 @@ func TestLoadExample(t *testing.T) {
 			Mailbox: Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"},
 		},
 		Inject: Inject{"127.0.0.1:10027", "localhost"},
-		MTA:    MTA{ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp"},
+		MTA: MTA{
+			ContentTimeout: Duration{Duration: 5 * time.Minute}, MaxSize: 134217728, SpoolDirectory: "/tmp",
+			MaxSpool: 4294967296, MinFree: 268435456, MaxConnections: 1000,
+		},
 		Clamd: Clamd{
 			Socket{Network: "unix", Address: "/run/clamav/clamd.ctl"}, Duration{Duration: 2 * time.Minute},
 		},
@@ -74,7 +77,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 19; shown != want {
+	if want := 23; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")

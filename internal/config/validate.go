@@ -201,6 +201,19 @@ func (m *MTA) validate(f *faults) {
 		f.add("mta.max_size", "%d is no size: write a positive number of bytes", m.MaxSize)
 	}
 	f.required("mta.spool_directory", m.SpoolDirectory)
+	// The delivery door takes twice max_size, and must not stop at one message.
+	if least := 4 * m.MaxSize; m.MaxSpool != 0 && m.MaxSpool < least {
+		f.add("mta.max_spool", "%d is too small for messages of mta.max_size: write at least %d, 4 times that, or 0 for no bound", m.MaxSpool, least)
+	}
+	if m.MinFree < 0 {
+		f.add("mta.min_free", "%d is no size: write a number of bytes, or 0", m.MinFree)
+	}
+	if m.MaxConcurrent < 0 {
+		f.add("mta.max_concurrent", "%d is too small: write a positive number, or 0 for 4 for each processor", m.MaxConcurrent)
+	}
+	if m.MaxConnections < 1 {
+		f.add("mta.max_connections", "%d is too small: write a positive number", m.MaxConnections)
+	}
 }
 
 func (s *Signer) validate(f *faults, contentTimeout time.Duration) {

@@ -19,9 +19,9 @@ import (
 
 // Options say where and how much a Buffer may keep.
 type Options struct {
-	// Directory takes the file of a large body; empty: the system's directory
-	// for temporary files.
-	Directory string
+	// Room is where, together with the bodies of others; nil: the system's
+	// directory for temporary files, without bounds.
+	Room *Room
 	// Memory is the largest body, in bytes, that stays in memory; zero: 1 MiB.
 	Memory int64
 	// Max is the largest body, in bytes, that is taken at all; zero: no bound.
@@ -43,6 +43,7 @@ type Buffer struct {
 	file    *os.File // unlinked; nil while the body is in memory
 	size    int64
 	hash    hash.Hash
+	closed  bool
 	err     error // of a Write that failed, or after Close: stays
 }
 
@@ -55,12 +56,12 @@ func New(o Options) *Buffer {
 }
 
 // Write takes the next bytes of the body, all or, with an error, none of them.
-// The error of a body over the bound is a *TooLargeError, any other one comes
-// from the disk. After an error the body is incomplete: every further Write
+// The error of a body over the bound is a *TooLargeError, that of a room with no
+// room left a *FullError, any other one comes from the disk. After an error the body is incomplete: every further Write
 // gives the same error.
 func (b *Buffer) Write(p []byte) (int, error) {
 	if b.err == nil {
-		b.err = b.store(p)
+		b.err = b.add(p)
 	}
 	if b.err != nil {
 		return 0, b.err
@@ -70,14 +71,30 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *Buffer) store(p []byte) error {
-	size := b.size + int64(len(p))
-	if b.options.Max > 0 && size > b.options.Max {
+// add takes room for the bytes and keeps them.
+func (b *Buffer) add(p []byte) error {
+	n := int64(len(p))
+	if b.options.Max > 0 && b.size+n > b.options.Max {
 		return &TooLargeError{b.options.Max}
 	}
+	if err := b.options.Room.take(n); err != nil {
+		return err
+	}
+	err := b.store(p)
+	if err != nil {
+		b.options.Room.giveBack(n)
+	}
+	return err
+}
+
+func (b *Buffer) store(p []byte) error {
+	size := b.size + int64(len(p))
 	if b.file == nil && size <= b.options.Memory {
 		b.memory = append(b.memory, p...)
 		return nil
+	}
+	if err := b.options.Room.mayWrite(int64(len(p))); err != nil {
+		return err
 	}
 	if b.file == nil {
 		if err := b.spill(); err != nil {
@@ -92,7 +109,7 @@ func (b *Buffer) store(p []byte) error {
 
 // spill moves the body from memory to a file without a name.
 func (b *Buffer) spill() error {
-	file, err := os.CreateTemp(b.options.Directory, "spool-")
+	file, err := os.CreateTemp(b.options.Room.directory(), "spool-")
 	if err != nil {
 		return fmt.Errorf("creating a spool file: %w", err)
 	}
@@ -125,6 +142,10 @@ func (b *Buffer) Body() *io.SectionReader {
 // Close frees memory and disk. It may be called again.
 func (b *Buffer) Close() error {
 	file := b.file
+	if !b.closed {
+		b.closed = true
+		b.options.Room.giveBack(b.size)
+	}
 	b.memory, b.file = nil, nil
 	b.err = errors.Join(b.err, fs.ErrClosed)
 	if file == nil {

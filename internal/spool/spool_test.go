@@ -31,7 +31,7 @@ func TestBuffer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			want := pattern(tt.size)
 			directory := t.TempDir()
-			b := New(Options{Directory: directory, Memory: 1000})
+			b := New(Options{Room: &Room{Directory: directory}, Memory: 1000})
 			defer b.Close()
 			for rest := want; len(rest) > 0; {
 				n := min(tt.chunk, len(rest))
@@ -68,7 +68,7 @@ func TestBuffer(t *testing.T) {
 func TestMax(t *testing.T) {
 	for name, memory := range map[string]int64{"in memory": 1000, "in a file": 10} {
 		t.Run(name, func(t *testing.T) {
-			b := New(Options{Directory: t.TempDir(), Memory: memory, Max: 100})
+			b := New(Options{Room: &Room{Directory: t.TempDir()}, Memory: memory, Max: 100})
 			defer b.Close()
 			if _, err := b.Write(pattern(100)); err != nil {
 				t.Fatalf("Write of just the maximum: %v", err)
@@ -85,7 +85,7 @@ func TestMax(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	b := New(Options{Directory: t.TempDir(), Memory: 10})
+	b := New(Options{Room: &Room{Directory: t.TempDir()}, Memory: 10})
 	if _, err := b.Write(pattern(100)); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestClose(t *testing.T) {
 
 func TestNoDirectory(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "gone")
-	b := New(Options{Directory: directory, Memory: 10})
+	b := New(Options{Room: &Room{Directory: directory}, Memory: 10})
 	defer b.Close()
 	_, err := b.Write(pattern(11))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), directory) {
@@ -138,7 +138,7 @@ func TestDiskFull(t *testing.T) {
 
 // A body of 200 MB may cost the memory of a small one only.
 func TestMemory(t *testing.T) {
-	b := New(Options{Directory: t.TempDir()})
+	b := New(Options{Room: &Room{Directory: t.TempDir()}})
 	defer b.Close()
 	before := heap()
 	chunk := pattern(64 << 10)
