@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/testpostgres":     {},
 	"internal/account":          {"pec", "internal/point"},
 	"internal/antivirus":        {"internal/point"},
+	"internal/clock":            {},
 	"internal/config":           {},
 	"internal/directory":        {"pec", "internal/point"},
 	"internal/doctor":           {"pec", "internal/point"},

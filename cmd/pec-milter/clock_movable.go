@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	clockwatch "github.com/pec-milter/pec-milter/internal/clock"
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
@@ -25,28 +26,43 @@ const clockFile = "PEC_MILTER_CLOCK"
 // has at the time of each call. A file that is empty, or not there, moves
 // nothing; replace it by renaming, so that no call sees it half written.
 //
+// "jump 1h" moves it as somebody does who sets the machine's clock: the watch
+// sees it, and that no daemon keeps the clock then.
+//
 // This exists in test builds only. The dates of notices and of the legal log are
 // evidence: the clock of a daemon in production must not be movable by whoever
 // can write a file or set its environment.
 func clock() point.Clock {
 	path := os.Getenv(clockFile)
-	return func() time.Time { return time.Now().Add(shift(path)) }
+	return func() time.Time {
+		by, _ := shift(path)
+		return time.Now().Add(by)
+	}
+}
+
+// readClock says how good the clock is, as if the machine's own were moved.
+func readClock() (clockwatch.Reading, error) {
+	r, err := clockwatch.Read()
+	if by, jumped := shift(os.Getenv(clockFile)); jumped {
+		r.Time, r.Kept = r.Time.Add(by), false
+	}
+	return r, err
 }
 
 // shift panics where it cannot tell: a test must not go on with a clock that it
 // did not ask for.
-func shift(path string) time.Duration {
+func shift(path string) (by time.Duration, jumped bool) {
 	content, err := os.ReadFile(path)
-	text := strings.TrimSpace(string(content))
+	text, jumped := strings.CutPrefix(strings.TrimSpace(string(content)), "jump ")
 	if errors.Is(err, fs.ErrNotExist) || err == nil && text == "" {
-		return 0
+		return 0, false
 	}
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", clockFile, err))
 	}
-	by, err := time.ParseDuration(text)
+	by, err = time.ParseDuration(text)
 	if err != nil {
 		panic(fmt.Sprintf("%s: %s: %v", clockFile, path, err))
 	}
-	return by
+	return by, jumped
 }

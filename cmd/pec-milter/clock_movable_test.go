@@ -23,6 +23,7 @@ func TestMovableClock(t *testing.T) {
 		{"forward", []byte("12h1m\n"), 12*time.Hour + time.Minute},
 		{"further", []byte("24h"), 24 * time.Hour},
 		{"back", []byte("-24h"), -24 * time.Hour},
+		{"jump", []byte("jump -24h"), -24 * time.Hour},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -33,6 +34,14 @@ func TestMovableClock(t *testing.T) {
 			}
 			if got := time.Until(now()).Round(time.Minute); got != c.want {
 				t.Errorf("clock is %v ahead, want %v", got, c.want)
+			}
+			seen := time.Duration(0) // by the watch
+			if c.name == "jump" {
+				seen = c.want
+			}
+			r, err := readClock()
+			if got := time.Until(r.Time).Round(time.Minute); err != nil || got != seen || seen != 0 && r.Kept {
+				t.Errorf("readClock() = %+v (%v), %v ahead, want %v", r, err, got, seen)
 			}
 		})
 	}

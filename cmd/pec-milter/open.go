@@ -11,6 +11,7 @@ import (
 	"github.com/pec-milter/pec-milter/hsm"
 	"github.com/pec-milter/pec-milter/internal/account"
 	"github.com/pec-milter/pec-milter/internal/antivirus"
+	clockwatch "github.com/pec-milter/pec-milter/internal/clock"
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/directory"
 	"github.com/pec-milter/pec-milter/internal/inject"
@@ -80,7 +81,7 @@ func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *serv
 			Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients, StrictRecipients: c.Access.StrictRecipients,
 		},
 		BriefDecoded: c.Delivery.BriefDecoded,
-		Clock:        clock, Logger: logger,
+		Clock:        clock, Logger: logger, ClockTrouble: clockwatch.NewWatch(readClock, logger).Trouble,
 		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,

@@ -80,6 +80,7 @@ func (s *stage) stories() map[string]command {
 		"postfix": {"PROVIDER SETTING", s.postfix},
 		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
 		"clock": {"PROVIDER DURATION", s.clock},
+		"jump":  {"PROVIDER DURATION", s.jump}, // and is seen to have been set
 
 		// doctor finds these checks bad and no others. What makes things bad, until the
 		// end of the story: trust ("expired" revocation lists, an "old" directory), the

@@ -32,6 +32,14 @@ func (s *stage) clamd(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 }
 
 func (s *stage) clock(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	return s.moveClock(args, (*Provider).MoveClock)
+}
+
+func (s *stage) jump(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	return s.moveClock(args, (*Provider).JumpClock)
+}
+
+func (s *stage) moveClock(args []string, move func(*Provider, time.Duration) error) error {
 	p, err := s.provider(args[0])
 	if err != nil {
 		return err
@@ -41,7 +49,7 @@ func (s *stage) clock(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 		return err
 	}
 	s.changed = append(s.changed, func() error { return p.MoveClock(0) })
-	return p.MoveClock(by)
+	return move(p, by)
 }
 
 func (s *stage) postfix(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {

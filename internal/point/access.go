@@ -37,6 +37,9 @@ func (a *Access) Recipient(_ context.Context, _ *Transaction, recipient string) 
 // effect but its verdict. (Step 1, the transaction and its time, is the
 // front end's.)
 func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
+	if err := a.believeClock(); err != nil {
+		return nil, err
+	}
 	// Step 3: formal checks.
 	refused, err := a.checkForm(t)
 	if err != nil {

@@ -93,6 +93,9 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 // store is Delivery steps 4 and 5: stored in the mailbox, stamped with the
 // trace header; then the outcome is recorded with its date.
 func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, key Key, recipient string) (*Outcome, error) {
+	if err := d.believeClock(); err != nil {
+		return nil, err
+	}
 	content, err := d.contentFor(ctx, t, m, recipient)
 	if err != nil {
 		return nil, err
@@ -117,7 +120,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	if err := d.settle(ctx, m); err != nil {
 		return nil, fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
 	}
-	outcome.Time = pec.LegalTime(d.Clock())
+	outcome.Time = notBefore(m.Time, d.Clock())
 	row := d.deliveryEvent(event, t, m, recipient)
 	row.Time, row.Detail = outcome.Time, strings.TrimSpace(outcome.Reply+" "+outcome.Detail)
 	recorded, err := d.Records.PutOutcome(ctx, key, outcome, row)

@@ -53,6 +53,9 @@ func (p *Provider) class(recipient string) recipientClass {
 // visible effect but its verdict. (Step 1, the transaction and its time, is the
 // front end's.)
 func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
+	if err := i.believeClock(); err != nil {
+		return nil, err
+	}
 	// Step 2: structure, signature, origin, chain, revocation, form.
 	c, err := i.classify(t)
 	if err != nil {

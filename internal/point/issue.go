@@ -59,6 +59,10 @@ func (d *DeliveryPoint) virusNotice(ctx context.Context, t *Transaction, m *mess
 // failureNotice issues errore-consegna to our own user, about one recipient of
 // his message. The outcome is recorded first: the notice keeps its date.
 func (d *DeliveryPoint) failureNotice(ctx context.Context, intent *Intent, recipient string, outcome Outcome, virus string) error {
+	if err := d.believeClock(); err != nil {
+		return err
+	}
+	outcome.Time = notBefore(intent.Time, outcome.Time)
 	data := intent.Facts.Data
 	key := hashKey("failure", []byte(data.ID), []byte(pec.CanonicalAddress(recipient)))
 	recorded, err := d.Records.PutOutcome(ctx, key, outcome)

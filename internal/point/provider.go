@@ -21,6 +21,9 @@ type Provider struct {
 	BriefDecoded bool
 	Clock        Clock
 	Logger       *slog.Logger
+	// ClockTrouble tells why nothing may be dated now; nil: the clock is not
+	// watched.
+	ClockTrouble func() error
 
 	Trust    Trust
 	Accounts Accounts
@@ -39,6 +42,25 @@ type Provider struct {
 
 // Clock tells the time. cmd makes the one that all doors read.
 type Clock func() time.Time
+
+// believeClock is asked before anything gets a new date: a provider whose clock
+// is more than a minute wrong must not say when something was (DM 2-11-2005 art.
+// 9). What has its recorded date already may go out.
+func (p *Provider) believeClock() error {
+	if p.ClockTrouble == nil {
+		return nil
+	}
+	return p.ClockTrouble()
+}
+
+// notBefore is the legal time of an event that cannot have been before another
+// one of ours, whatever the clock says after it was set back.
+func notBefore(earliest, now time.Time) time.Time {
+	if now.Before(earliest) {
+		now = earliest
+	}
+	return pec.LegalTime(now)
+}
 
 // Access is the access point: it takes messages of authenticated holders.
 type Access struct{ *Provider }

@@ -65,6 +65,9 @@ func (d *DeliveryPoint) settle(ctx context.Context, m *message) error {
 // drives. It is called every minute, and may be called on several nodes. What
 // fails is tried again the next time; the error is for the log.
 func (d *DeliveryPoint) Timeouts(ctx context.Context) error {
+	if err := d.believeClock(); err != nil {
+		return err
+	}
 	now := d.Clock()
 	waits, err := d.Records.Waits(ctx, now.Add(-firstNoticeAfter))
 	if err != nil {
