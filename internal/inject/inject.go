@@ -5,6 +5,7 @@ package inject
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -27,11 +28,18 @@ var _ point.Injector = (*Injector)(nil)
 //
 // The error names the port, the stage, and the MTA's reply. It is never a
 // *point.Reply: whatever is wrong here concerns us and not the recipient, and
-// may be tried again. If the connection breaks after the message was sent, the
-// MTA may have taken it: nothing is sent a second time from here.
+// may be tried again. Where the MTA ends the connection and does not have the
+// message (421, or without a word), it is sent once more over a fresh one: message
+// gives the same bytes when it is written again. If the
+// connection breaks after the message was sent, the MTA may have taken it: then
+// nothing is sent a second time from here.
 func (i *Injector) Inject(ctx context.Context, reversePath, recipient string, message io.WriterTo) error {
 	mta := smtpclient.Server{Network: "tcp", Address: i.Address, Name: i.Name, Timeout: i.Timeout}
-	if _, err := mta.Send(ctx, reversePath, recipient, message); err != nil {
+	_, err := mta.Send(ctx, reversePath, recipient, message)
+	if failed := (*smtpclient.Error)(nil); errors.As(err, &failed) && failed.Closed {
+		_, err = mta.Send(ctx, reversePath, recipient, message)
+	}
+	if err != nil {
 		return fmt.Errorf("injecting a message for %q: %w", recipient, err)
 	}
 	return nil

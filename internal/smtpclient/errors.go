@@ -1,9 +1,12 @@
 package smtpclient
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/emersion/go-smtp"
@@ -34,7 +37,11 @@ type Error struct {
 	// It is nil where the connection failed and where the server refused
 	// before it knew of the message: both say nothing about the message.
 	Reply *point.Reply
-	Err   error // the cause; never a *point.Reply
+	// Closed means that the server ended the connection, by 421 or without a
+	// word, and does not have the message: a fresh connection may do better. (It
+	// was idle for too long, or the server is being restarted.)
+	Closed bool
+	Err    error // the cause; never a *point.Reply
 }
 
 // Error names server, stage and cause.
@@ -43,6 +50,17 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Server, e.St
 // Unwrap gives the cause. It hides Reply: for most callers any failure is
 // temporary, and a *point.Reply might be permanent.
 func (e *Error) Unwrap() error { return e.Err }
+
+// closed tells whether the server ended a connection at a stage, and does not
+// have the message.
+func closed(stage Stage, err error, answer *smtp.SMTPError) bool {
+	if answer != nil {
+		return answer.Code == 421
+	}
+	gone := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return gone && stage != StageReply
+}
 
 // refusal is the answer as a reply about the message, or nil.
 func refusal(stage Stage, answer *smtp.SMTPError) *point.Reply {

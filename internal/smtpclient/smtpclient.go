@@ -144,5 +144,6 @@ func (s *Server) failure(stage Stage, err error) *Error {
 		failed.Err = errors.New(answerText(answer))
 		failed.Reply = refusal(stage, answer)
 	}
+	failed.Closed = closed(stage, err, answer)
 	return failed
 }
