@@ -20,8 +20,13 @@ type Room struct {
 	// others write there too. Zero: all may be used.
 	Free int64
 
-	used atomic.Int64
+	used       atomic.Int64
+	remembered atomic.Int64 // of these, in memory
 }
+
+// maxRemembered is the most bytes that the small bodies of a room have in memory
+// together; what comes when they are there already goes into a file.
+const maxRemembered = 32 << 20
 
 // FullError says that a body is not taken for now: the room is full.
 type FullError struct {
@@ -65,6 +70,22 @@ func (r *Room) take(n int64) error {
 		return &FullError{r.directory(), maxSpool, r.Total, used - n}
 	}
 	return nil
+}
+
+// remember tells whether a body may have n bytes more in memory, and counts them.
+func (r *Room) remember(n int64) bool {
+	if r == nil || r.remembered.Add(n) <= maxRemembered {
+		return true
+	}
+	r.remembered.Add(-n)
+	return false
+}
+
+// forget counts what a body no longer has in memory.
+func (r *Room) forget(n int64) {
+	if r != nil {
+		r.remembered.Add(-n)
+	}
 }
 
 func (r *Room) giveBack(n int64) {

@@ -65,3 +65,32 @@ func TestRoomFree(t *testing.T) {
 		t.Errorf("Write with room on the disk: %v", err)
 	}
 }
+
+// Many small bodies do not fill the memory either: those that are too many go
+// into files, and leave room again.
+func TestRoomMemory(t *testing.T) {
+	room := &Room{Directory: t.TempDir()}
+	var all []*Buffer
+	for range maxRemembered>>20 + 3 {
+		b := New(Options{Room: room})
+		all = append(all, b)
+		if _, err := b.Write(pattern(1 << 20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := 0
+	for _, b := range all {
+		if b.file != nil {
+			files++
+		}
+		b.Close()
+	}
+	if files != 3 {
+		t.Errorf("%d bodies are in files, want 3", files)
+	}
+	b := New(Options{Room: room})
+	defer b.Close()
+	if _, err := b.Write(pattern(1 << 20)); err != nil || b.file != nil {
+		t.Errorf("Write when all are closed: %v, in a file: %v, want memory", err, b.file != nil)
+	}
+}

@@ -89,7 +89,7 @@ func (b *Buffer) add(p []byte) error {
 
 func (b *Buffer) store(p []byte) error {
 	size := b.size + int64(len(p))
-	if b.file == nil && size <= b.options.Memory {
+	if b.file == nil && size <= b.options.Memory && b.options.Room.remember(int64(len(p))) {
 		b.memory = append(b.memory, p...)
 		return nil
 	}
@@ -120,8 +120,14 @@ func (b *Buffer) spill() error {
 	if _, err := file.Write(b.memory); err != nil {
 		return fmt.Errorf("writing to the spool file: %w", err)
 	}
-	b.memory = nil
+	b.forget()
 	return nil
+}
+
+// forget frees the memory.
+func (b *Buffer) forget() {
+	b.options.Room.forget(int64(len(b.memory)))
+	b.memory = nil
 }
 
 // Size is the number of bytes written.
@@ -146,7 +152,8 @@ func (b *Buffer) Close() error {
 		b.closed = true
 		b.options.Room.giveBack(b.size)
 	}
-	b.memory, b.file = nil, nil
+	b.forget()
+	b.file = nil
 	b.err = errors.Join(b.err, fs.ErrClosed)
 	if file == nil {
 		return nil
