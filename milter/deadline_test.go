@@ -51,7 +51,7 @@ func (c *cable) Dial(network, address string) (conn net.Conn, err error) {
 	return c.conn, err
 }
 
-// When the door takes too long the answer is a temporary failure, and what the
+// RS-12: when the door takes too long the answer is a temporary failure, and what the
 // door does after that has no effect; it can still read the message.
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

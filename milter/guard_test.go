@@ -148,7 +148,7 @@ func TestPieces(t *testing.T) {
 }
 
 // rawConn is a connection after the negotiation.
-func rawConn(t *testing.T, path string) net.Conn {
+func rawConn(t testing.TB, path string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("unix", path)
 	if err != nil {
@@ -163,7 +163,7 @@ func rawConn(t *testing.T, path string) net.Conn {
 	return conn
 }
 
-func readFrame(t *testing.T, conn net.Conn) (command byte, data []byte) {
+func readFrame(t testing.TB, conn net.Conn) (command byte, data []byte) {
 	t.Helper()
 	var length uint32
 	if err := binary.Read(conn, binary.BigEndian, &length); err != nil {
@@ -178,7 +178,7 @@ func readFrame(t *testing.T, conn net.Conn) (command byte, data []byte) {
 
 // rawMessage sends a message with a body of that size, without keeping any of
 // it, and tells the size of the new body.
-func rawMessage(t *testing.T, path string, size int) (got int) {
+func rawMessage(t testing.TB, path string, size int) (got int) {
 	t.Helper()
 	conn := rawConn(t, path)
 	for _, f := range [][]byte{frame('M', "<a@b>\x00"), frame('R', "<c@d>\x00"), frame('T', "")} {
