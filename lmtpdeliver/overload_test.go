@@ -9,7 +9,7 @@ import (
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
-// Deliveries over the bound wait; then they stay in the queue.
+// Deliveries over the bound wait; then they stay in the queue. (RS-13)
 func TestMaxConcurrent(t *testing.T) {
 	busy, done := make(chan struct{}), make(chan struct{})
 	d, _ := keep(t)
@@ -35,7 +35,7 @@ func TestMaxConcurrent(t *testing.T) {
 	}
 }
 
-// A full spool keeps the message in the queue. (FP-46)
+// A full spool keeps the message in the queue. (FP-46, RS-13)
 func TestSpoolFull(t *testing.T) {
 	d, _ := keep(t)
 	r := start(t, d, func(c *Config) { c.Spool.Total = 100 })

@@ -145,7 +145,7 @@ func TestRecipient(t *testing.T) {
 }
 
 // TestPanic: everybody gets 451, another session does not notice, and the
-// session itself goes on.
+// session itself goes on. (RS-11)
 func TestPanic(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
 	server := start(t, door{deliver: func(_ context.Context, tr *point.Transaction) []error {

@@ -97,7 +97,7 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// The deadline holds also while the new body is on its way.
+// The deadline holds also while the new body is on its way. (RS-12)
 func TestDeadlineWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		door := &fakeDoor{handle: func(_ context.Context, tr *point.Transaction) (*point.Verdict, error) {

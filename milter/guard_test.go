@@ -25,6 +25,7 @@ func frame(command byte, data string) []byte {
 // hello is what an MTA says first: version 6, everything offered.
 var hello = frame('O', "\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff")
 
+// (RS-09, RS-10)
 func TestBadFrames(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -284,6 +285,7 @@ func survives(t *testing.T, path string, in []byte) {
 	}
 }
 
+// (RS-09)
 func TestRandomFrames(t *testing.T) {
 	path, _ := serve(t, &fakeDoor{})
 	r := rand.New(rand.NewPCG(1, 2))
@@ -294,6 +296,7 @@ func TestRandomFrames(t *testing.T) {
 	}
 }
 
+// (RS-09)
 func FuzzGuard(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0})
 	f.Add(frame('C', "host\x004\x00\x19192.0.2.1\x00"))

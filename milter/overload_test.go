@@ -30,7 +30,7 @@ func sendTogether(t *testing.T, network pipes, n int) []string {
 }
 
 // The door is asked about so many messages at once; the others wait, and the MTA
-// waits with them.
+// waits with them. (RS-13)
 func TestMaxConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at, most atomic.Int32
@@ -54,7 +54,7 @@ func TestMaxConcurrent(t *testing.T) {
 }
 
 // Who waits longer than half of our time gets 451. A door that ignores its
-// deadline keeps its place: others must not pile up behind it.
+// deadline keeps its place: others must not pile up behind it. (RS-12)
 func TestOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		door := &fakeDoor{handle: func(context.Context, *point.Transaction) (*point.Verdict, error) {
@@ -85,7 +85,7 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// A full spool is a temporary failure, and no more than that. (FP-46)
+// A full spool is a temporary failure, and no more than that. (FP-46, RS-13)
 func TestSpoolFull(t *testing.T) {
 	path, logged := serve(t, &fakeDoor{}, func(c *Config) { c.Spool.Total = 3 << 20 })
 	large := simple()
