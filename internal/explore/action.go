@@ -39,7 +39,7 @@ const patience = 5*time.Minute + time.Second
 
 // actions are what can happen now by itself.
 func (s *scenario) actions(w *world, b Bounds) []action {
-	all := append(letters(arrives, w.peers, b.AnyOrder), letters(delivers, w.queue, b.AnyOrder)...)
+	all := append(letters(arrives, w.peers, b.Order), letters(delivers, w.queue, b.Order)...)
 	if s.mail.Sum != "" && !w.client.Told && w.client.Attempts < b.Attempts {
 		for _, gap := range gaps(w) {
 			all = append(all, action{Kind: submits, After: gap})
@@ -56,10 +56,10 @@ func (s *scenario) actions(w *world, b Bounds) []action {
 	return all
 }
 
-func letters(kind actionKind, queue []letter, anyOrder bool) []action {
+func letters(kind actionKind, queue []letter, o order) []action {
 	var all []action
 	for n, l := range queue {
-		if n == 0 || anyOrder && !slices.Contains(queue[:n], l) {
+		if n == 0 || o == anyOrder && !slices.Contains(queue[:n], l) {
 			all = append(all, action{Kind: kind, Letter: l})
 		}
 	}
@@ -88,7 +88,9 @@ func (a action) do(r *run) {
 	case delivers:
 		r.deliver(a.Letter)
 	case timer:
-		_ = (&point.DeliveryPoint{Provider: r.provider()}).Timeouts(context.Background()) // it works again in a minute
+		r.code(func() any { // what fails is done again in a minute
+			return (&point.DeliveryPoint{Provider: r.provider()}).Timeouts(context.Background())
+		})
 	case passes:
 		r.w.waited++
 	case forgets:
@@ -109,18 +111,19 @@ func (r *run) begin(a action) {
 
 // submit is the client at the access door.
 func (r *run) submit() {
-	t := r.transaction(r.mail)
-	t.User = r.mail.From
-	if r.smtp(&point.Access{Provider: r.provider()}, t, r.mail) {
+	told := r.smtp(r.mail, func(t *point.Transaction) door {
+		t.User = r.mail.From
+		return &point.Access{Provider: r.provider()}
+	})
+	if told {
 		r.w.client.Told = true
 	}
 }
 
 // arrive is a peer's MTA at the incoming door.
 func (r *run) arrive(l letter) {
-	t := r.transaction(l)
-	r.w.peers = deferred(r.w.peers, l)
-	if r.smtp(&point.Incoming{Provider: r.provider()}, t, l) {
+	r.w.peers = r.tried(r.w.peers, l)
+	if r.smtp(l, func(*point.Transaction) door { return &point.Incoming{Provider: r.provider()} }) {
 		r.w.peers = without(r.w.peers, l)
 	}
 }
@@ -130,27 +133,42 @@ type door interface {
 	Handle(context.Context, *point.Transaction) (*point.Verdict, error)
 }
 
-// smtp is an MTA that asks a door at the end of a message, as package milter
-// does, and tells whether its client had a 250 or a 5xx. A step that was given
-// up has no say any more.
-func (r *run) smtp(d door, t *point.Transaction, l letter) (told bool) {
-	verdict, err := d.Handle(context.Background(), t)
-	if r.resumed && len(r.replay) == 0 {
+// decision is what a door says at the end of a message.
+type decision struct {
+	*point.Verdict
+	err  error
+	sent error // of Verdict.Sent
+}
+
+// smtp is our MTA that asks a door at the end of a message, and tells whether its
+// client had a 250 or a 5xx. A step that was given up has no say any more.
+func (r *run) smtp(l letter, enter func(*point.Transaction) door) (told bool) {
+	d := r.code(func() any { return r.decide(l, enter) }).(decision)
+	switch {
+	case r.resumed:
 		return false
-	}
-	if err != nil {
-		return permanent(err)
-	}
-	if verdict.Discard {
+	case d.err != nil:
+		return permanent(d.err)
+	case d.Discard:
 		return r.choose("250 of a repeat", lost250) == fine
 	}
-	if r.eager && verdict.Replace != nil {
-		r.tooEarly(verdict, l)
+	return d.sent == nil && r.commit(d.Verdict, l)
+}
+
+// decide asks the door, as package milter does.
+func (r *run) decide(l letter, enter func(*point.Transaction) door) (d decision) {
+	t := r.transaction(l)
+	d.Verdict, d.err = enter(t).Handle(context.Background(), t)
+	if d.err != nil || d.Discard || r.resumed && len(r.replay) == 0 {
+		return d // or it went on after its time: nobody asks for Sent
 	}
-	if verdict.Sent != nil && verdict.Sent(context.Background(), r.clock()) != nil || r.resumed {
-		return false
+	if r.eager && d.Replace != nil {
+		r.tooEarly(d.Verdict, l)
 	}
-	return r.commit(verdict, l)
+	if d.Sent != nil {
+		d.sent = d.Sent(context.Background(), r.clock())
+	}
+	return d
 }
 
 // tooEarly issues the acceptance that a verdict owes.
@@ -188,9 +206,10 @@ func (r *run) deliver(l letter) {
 		r.w.queue = without(r.w.queue, l)
 		return
 	}
-	r.w.queue = deferred(r.w.queue, l)
-	d := &point.DeliveryPoint{Provider: r.provider()}
-	err := d.Deliver(context.Background(), r.transaction(l))[0]
+	r.w.queue = r.tried(r.w.queue, l)
+	err, _ := r.code(func() any {
+		return (&point.DeliveryPoint{Provider: r.provider()}).Deliver(context.Background(), r.transaction(l))[0]
+	}).(error)
 	if r.resumed || err != nil && !permanent(err) || r.choose("LMTP reply", lost) != fine {
 		return
 	}

@@ -38,6 +38,7 @@ type search struct {
 	*scenario
 	mu     sync.Mutex
 	bounds Bounds
+	hosts  []*host // one for each worker
 	seen   map[fingerprint]*node
 	next   []*node // worlds to look at, that took the same number of faults
 	later  map[int][]*node
@@ -46,11 +47,21 @@ type search struct {
 
 // Bounds say how far a search goes.
 type Bounds struct {
-	Faults   int  // how many things go wrong at the most
-	Attempts int  // how often a client tries at the most
-	AnyOrder bool // the queues are worked on in any order, not in theirs alone
+	Faults   int // how many things go wrong at the most
+	Attempts int // how often a client tries at the most
+	Order    order
 	Workers  int
 }
+
+// order is in which order an MTA works on its queue.
+type order string
+
+// The orders.
+const (
+	inOrder  order = "in order" // what fails is tried again at once
+	deferred order = "deferred" // what fails goes to the end of the queue
+	anyOrder order = "any"
+)
 
 // node is a world and the way to it.
 type node struct {
@@ -59,12 +70,18 @@ type node struct {
 	from   *node
 	how    func() string
 	next   []fingerprint // the worlds after it, where nothing goes wrong
+	rest   bool          // nothing is on its way
 }
 
 // explore looks at every world that s can come to within the bounds.
 func (s *scenario) explore(b Bounds) Report {
+	ordered := *s
+	ordered.order = b.Order
 	x := &search{
-		scenario: s, bounds: b, seen: map[fingerprint]*node{}, later: map[int][]*node{}, report: Report{Faults: map[string]int{}},
+		scenario: &ordered, bounds: b, seen: map[fingerprint]*node{}, later: map[int][]*node{}, report: Report{Faults: map[string]int{}},
+	}
+	for range b.Workers {
+		x.hosts = append(x.hosts, newHost())
 	}
 	x.found(s.start.fingerprint(), &node{world: s.start, how: func() string { return s.name }})
 	for faults := 0; faults <= b.Faults; faults++ {
@@ -82,10 +99,10 @@ func (s *scenario) explore(b Bounds) Report {
 // expandAll looks at all worlds in next.
 func (x *search) expandAll() {
 	var wg sync.WaitGroup
-	for range x.bounds.Workers {
+	for _, h := range x.hosts {
 		wg.Go(func() {
 			for n := x.take(); n != nil; n = x.take() {
-				x.expand(n)
+				x.expand(h, n)
 			}
 		})
 	}
@@ -116,47 +133,50 @@ func (x *search) found(f fingerprint, n *node) {
 }
 
 // expand carries out all that can happen in a world, in all ways.
-func (x *search) expand(n *node) {
-	if n.atRest() {
+func (x *search) expand(h *host, n *node) {
+	if n.rest = n.atRest(); n.rest {
 		r := &run{scenario: x.scenario, w: n.world}
 		r.checkRest()
 		x.violations(r, n, "nothing is on its way any more")
 	}
 	blocked := false
 	for _, a := range x.actions(n.world, x.bounds) {
-		w := x.ways(n, a)
+		w := x.ways(h, n, a)
 		blocked = w.fails(a) || blocked
 	}
 	if blocked && n.waited < n.faults {
-		x.ways(n, action{Kind: passes, After: patience})
+		x.ways(h, n, action{Kind: passes, After: patience})
 	}
 	if n.faults < x.bounds.Faults && !n.kv.empty() {
-		x.ways(n, action{Kind: forgets})
+		x.ways(h, n, action{Kind: forgets})
 	}
+	n.world = nil // it has been looked at: the way to it is enough
 }
 
 // ways carries out one action with all fates that its moments can have, and
 // gives the world where nothing goes wrong.
-func (x *search) ways(n *node, a action) (fine *world) {
+func (x *search) ways(h *host, n *node, a action) (fine *world) {
 	plans := [][]fate{nil}
 	for len(plans) > 0 {
 		plan := plans[len(plans)-1]
 		plans = plans[:len(plans)-1]
-		r := x.try(n, a, plan)
+		r := x.try(h, n, a, plan)
 		if len(plan) == 0 {
 			fine = r.w
 		}
-		if n.faults+used(plan)+r.price() < x.bounds.Faults {
-			plans = append(plans, r.branches()...)
+		for _, branch := range r.branches() {
+			if n.faults+used(branch)+r.price() <= x.bounds.Faults {
+				plans = append(plans, branch)
+			}
 		}
 	}
 	return fine
 }
 
 // try carries out one action in one way.
-func (x *search) try(n *node, a action, plan []fate) *run {
+func (x *search) try(h *host, n *node, a action, plan []fate) *run {
 	r := &run{scenario: x.scenario, w: n.world.copy(), node: n.world.freeNode(), action: a, plan: plan}
-	r.perform()
+	h.perform(r)
 	x.count(r)
 	x.violations(r, n, r.how(a))
 	price := used(plan) + r.price()
@@ -177,7 +197,7 @@ func (x *search) checkProgress() {
 		for _, next := range n.next {
 			before[next] = append(before[next], f)
 		}
-		if n.atRest() {
+		if n.rest {
 			rest = append(rest, f)
 		}
 	}
@@ -221,10 +241,16 @@ func (r *run) price() int {
 	return 0
 }
 
+// used is how many faults a plan has. To hang counts for two: the caller gives
+// the step up, and later it goes on all the same.
 func used(plan []fate) int {
 	n := 0
 	for _, f := range plan {
-		if f != fine {
+		switch f {
+		case fine:
+		case hangs:
+			n += 2
+		default:
 			n++
 		}
 	}

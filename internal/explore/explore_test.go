@@ -16,7 +16,7 @@ import (
 var (
 	faults   = flag.Int("faults", 0, "how many things go wrong in an execution, at the most")
 	attempts = flag.Int("attempts", 2, "how often a client tries, at the most")
-	anyOrder = flag.Bool("any-order", false, "the queues are worked on in any order, not in theirs alone")
+	inWhich  = flag.String("order", string(inOrder), "in which order an MTA works on its queue")
 )
 
 // TestExplore looks at all executions of each scenario.
@@ -24,7 +24,7 @@ func TestExplore(t *testing.T) {
 	for _, s := range newScenarios(t) {
 		t.Run(s.name, func(t *testing.T) {
 			begun := time.Now()
-			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, AnyOrder: *anyOrder, Workers: runtime.NumCPU()})
+			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, Order: order(*inWhich), Workers: runtime.NumCPU()})
 			t.Logf("%d worlds, %d executions of an action in %v", report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
 			for _, what := range slices.Sorted(maps.Keys(report.Faults)) {
 				t.Logf("%8d  %s", report.Faults[what], what)

@@ -33,7 +33,7 @@ func (k *keyvalue) restart(node int) {
 }
 
 // states is point.State on the key-value store of a run's world.
-type states struct{ *run }
+type states struct{ *host }
 
 func (s states) Lease(_ context.Context, key point.Key, ttl time.Duration) (func(), bool, error) {
 	name := string(key[:])

@@ -114,16 +114,16 @@ func (k *remembering) Sign(random io.Reader, digest []byte, opts crypto.SignerOp
 	return s, err
 }
 
-// provider is the real state machine, with the run around all its effects.
-func (r *run) provider() *point.Provider {
-	database := r.authority()
+// provider is the real state machine, with the host around all its effects.
+func (h *host) provider() *point.Provider {
+	database := h.authority()
 	p := &point.Provider{
-		Identity: r.identity, Secret: point.Secret("the secret of " + r.identity.Domain), Clock: r.clock,
-		Logger: slog.New(slog.DiscardHandler), Trust: trust{r.party}, Accounts: accounts{}, Signer: keys{r.party},
-		Injector: injector{r}, Store: mailStore{r}, Scanner: scanner{r.scenario}, Quarantine: quarantine{},
-		State: states{r}, Log: database, Records: database,
+		Identity: h.identity, Secret: point.Secret("the secret of " + h.identity.Domain), Clock: h.clock,
+		Logger: slog.New(slog.DiscardHandler), Trust: trust{h.party}, Accounts: accounts{}, Signer: keys{h.party},
+		Injector: injector{h}, Store: mailStore{h}, Scanner: scanner{h.scenario}, Quarantine: quarantine{},
+		State: states{h}, Log: database, Records: database,
 	}
-	fault.Wrap(p, r)
+	fault.Wrap(p, h)
 	return p
 }
 
@@ -144,7 +144,7 @@ func (accounts) Owns(user, address string) bool { return user == address }
 
 func (accounts) Policy(string) point.OrdinaryPolicy { return point.OrdinaryPolicy{} }
 
-// scanner finds the word "virus" where the scenario has it on.
+// scanner finds something in everything, where the scenario wants it.
 type scanner struct{ *scenario }
 
 func (s scanner) Scan(_ context.Context, message io.WriterTo) (point.Finding, error) {
@@ -160,7 +160,7 @@ type quarantine struct{}
 func (quarantine) Put(context.Context, point.Infected, io.WriterTo) error { return nil }
 
 // injector is our MTA's port without a milter.
-type injector struct{ *run }
+type injector struct{ *host }
 
 func (i injector) Inject(_ context.Context, from, to string, message io.WriterTo) error {
 	l := letter{from, to, i.contents.keep(written(message))}
@@ -170,7 +170,7 @@ func (i injector) Inject(_ context.Context, from, to string, message io.WriterTo
 }
 
 // mailStore is Dovecot, with sieve's duplicate on our trace header.
-type mailStore struct{ *run }
+type mailStore struct{ *host }
 
 func (s mailStore) Store(_ context.Context, from, to string, message io.WriterTo) (string, error) {
 	if slices.Contains(s.full, to) {

@@ -52,9 +52,9 @@ func (r *run) fates(e fault.Effect) []fate {
 var errFault = errors.New("a fault of the explorer")
 
 // run carries out one action on a copy of a world, with the fates of a plan.
-// It is the interceptor around all effects of the doors.
 type run struct {
 	*scenario
+	*host
 	w       *world
 	node    int // on which it runs; another than those on which steps hang
 	action  action
@@ -65,7 +65,8 @@ type run struct {
 	resumed bool     // it goes on although nobody waits for it
 	// repeating: the effect was done already, and only its answer is wanted.
 	repeating bool
-	ended     fate // dies or hangs: nothing has an effect any more
+	at        *step // of what the host remembers; nil: nothing is remembered
+	ended     fate  // dies or hangs: nothing has an effect any more
 	violated  []string
 }
 
@@ -99,8 +100,17 @@ func (r *run) Around(_ context.Context, e fault.Effect, do func() (any, error)) 
 	if r.ended != fine {
 		return nil, errFault
 	}
+	r.at = r.at.asks(e, do)
 	if len(r.replay) > 0 {
 		return r.repeat(e, do)
+	}
+	return r.effect(e, do)
+}
+
+// effect lets an effect have its fate.
+func (r *run) effect(e fault.Effect, do func() (any, error)) (any, error) {
+	if e == clock {
+		return r.answer(do())
 	}
 	chosen := r.choose(string(e), r.fates(e)...)
 	if chosen == notDone {
@@ -118,7 +128,8 @@ func (r *run) Around(_ context.Context, e fault.Effect, do func() (any, error)) 
 }
 
 func (r *run) answer(value any, err error) (any, error) {
-	r.log = append(r.log, answer{value, err})
+	a := answer{value, err}
+	r.log, r.at = append(r.log, a), r.at.told(a)
 	return value, err
 }
 
@@ -127,7 +138,7 @@ func (r *run) answer(value any, err error) (any, error) {
 func (r *run) repeat(e fault.Effect, do func() (any, error)) (any, error) {
 	a := r.replay[0]
 	r.replay = r.replay[1:]
-	if e == fault.Lease && a.err == nil {
+	if granted, ok := a.value.(interface{ Granted() bool }); ok && granted.Granted() {
 		r.repeating = true
 		a.value, a.err = do()
 		r.repeating = false
@@ -138,26 +149,6 @@ func (r *run) repeat(e fault.Effect, do func() (any, error)) (any, error) {
 func (r *run) end(how fate) {
 	r.ended = how
 	panic(stop{})
-}
-
-// clock is read as an effect that cannot fail.
-func (r *run) clock() time.Time {
-	now := r.w.now
-	if len(r.replay) > 0 {
-		now = r.replay[0].value.(time.Time)
-		r.replay = r.replay[1:]
-	}
-	r.answer(now, nil)
-	return now
-}
-
-// perform carries the action out.
-func (r *run) perform() {
-	defer r.unwound()
-	if r.action.Kind == goesOn {
-		r.resume()
-	}
-	r.action.do(r)
 }
 
 // resume makes this the run of a step that hung: it is told again what it was
@@ -204,10 +195,14 @@ func (a answer) known() any {
 		return *value
 	case *point.Outcome:
 		return *value
+	case *point.Judgement:
+		return *value
 	case bool, []bool, time.Time, string, point.Outcome, point.Wait, []point.Wait:
 		return value
+	case interface{ Granted() bool }:
+		return value.Granted()
 	}
-	return nil // what never changes, or a lease that was granted
+	return nil // what never changes
 }
 
 // violate notes that an invariant does not hold.

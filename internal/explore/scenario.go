@@ -17,14 +17,15 @@ type scenario struct {
 	start    *world
 	mail     letter          // what the client submits; its zero value: there is no client
 	ticks    []time.Duration // after which the timer works, each after the one before
-	infected bool            // the antivirus finds something in everything
-	full     []string        // mailboxes that take nothing
-	before   []string        // what is in the mailboxes, and has left, at the start
+	order    order
+	infected bool     // the antivirus finds something in everything
+	full     []string // mailboxes that take nothing
+	before   []string // what is in the mailboxes, and has left, at the start
 	// eager injects the acceptance at the end of the message, when nobody knows
 	// whether the MTA will keep it: to see that this is found.
 	eager bool
 	// database gives the SQL authority of a run; nil: that of its world.
-	database func(*run) authority
+	database func(*host) authority
 }
 
 // authority is what legallog gives to the doors.
@@ -34,15 +35,16 @@ type authority interface {
 }
 
 // authority is the SQL database that the doors of a run work with.
-func (r *run) authority() authority {
-	if r.database != nil {
-		return r.database(r)
+func (h *host) authority() authority {
+	if h.database != nil {
+		return h.database(h)
 	}
-	return sql{r}
+	return sql{h}
 }
 
-// epoch is when every scenario begins.
-var epoch = time.Date(2026, 3, 14, 9, 26, 53, 123456789, time.UTC)
+// epoch is when every scenario begins: in whole microseconds, as the database has
+// its times.
+var epoch = time.Date(2026, 3, 14, 9, 26, 53, 123456000, time.UTC)
 
 // The people: mario and carla are alfa's, anna is beta's.
 const (
@@ -146,7 +148,7 @@ func (s *scenario) played() *world {
 	w := s.start
 	for !w.atRest() || s.mail.Sum != "" && !w.client.Told {
 		r := &run{scenario: s, w: w.copy(), action: s.actions(w, Bounds{Attempts: 1})[0]}
-		r.perform()
+		newHost().perform(r)
 		if len(r.violated) > 0 {
 			panic(strings.Join(r.violated, "\n"))
 		}

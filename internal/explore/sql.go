@@ -36,7 +36,7 @@ func (d *database) fingerprints() []fingerprint {
 }
 
 // sql is point.Log and point.Records on the database of a run's world.
-type sql struct{ *run }
+type sql struct{ *host }
 
 func (s sql) Append(_ context.Context, events ...point.Event) error {
 	for _, e := range events {

@@ -115,10 +115,9 @@ func without(queue []letter, l letter) []letter {
 	return slices.Delete(slices.Clone(queue), n, n+1)
 }
 
-// deferred is a queue with one letter at its end, to be tried again after the
-// others.
-func deferred(queue []letter, l letter) []letter {
-	if !slices.Contains(queue, l) {
+// tried is a queue of which one letter is being tried.
+func (s *scenario) tried(queue []letter, l letter) []letter {
+	if s.order == inOrder || !slices.Contains(queue, l) {
 		return queue
 	}
 	return append(without(queue, l), l)

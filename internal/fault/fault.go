@@ -160,6 +160,9 @@ type lease struct {
 	ok      bool
 }
 
+// Granted tells an interceptor whether there is a lease.
+func (l lease) Granted() bool { return l.ok }
+
 func (s state) Lease(ctx context.Context, key point.Key, ttl time.Duration) (func(), bool, error) {
 	l, err := around(ctx, s.i, Lease, func() (lease, error) {
 		release, ok, err := s.State.Lease(ctx, key, ttl)
