@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/doctor"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/testpki"
 	"github.com/pec-milter/pec-milter/internal/testpostgres"
@@ -62,6 +65,7 @@ func database(t *testing.T, server *testpostgres.Server, password string) config
 func TestPostgreSQL(t *testing.T) {
 	server := startPostgreSQL(t)
 	t.Run("legal log and export", func(t *testing.T) { testServicesPostgreSQL(t, server) })
+	t.Run("doctor", func(t *testing.T) { testDoctorPostgreSQL(t, server) })
 	t.Run("every connection is durable", func(t *testing.T) { testDurable(t, server) })
 	t.Run("the role may do nothing else", func(t *testing.T) { testLeastPrivilege(t, server) })
 	t.Run("the password is in no error", func(t *testing.T) { testPasswordHidden(t, server) })
@@ -76,17 +80,7 @@ func TestPostgreSQL(t *testing.T) {
 // testServicesPostgreSQL opens all services as serve does, writes a row of the
 // legal log and exports it with the command.
 func testServicesPostgreSQL(t *testing.T, server *testpostgres.Server) {
-	p := database(t, server, testpostgres.Password)
-	dir := t.TempDir()
-	path := filepath.Join(dir, "postgresql.toml")
-	table := fmt.Sprintf("[postgresql]\nhosts = [%q]\nport = %d\ndatabase = %q\nuser = %q\npassword_file = %q\n",
-		p.Hosts[0], p.Port, p.Database, p.User, p.PasswordFile)
-	if err := errors.Join(
-		writeProvider(&testscript.Env{WorkDir: dir}),
-		os.WriteFile(path, []byte(configuration+table), 0o600),
-	); err != nil {
-		t.Fatal(err)
-	}
+	path := configWith(t, server)
 	c, err := loadConfig(path)
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +104,94 @@ func testServicesPostgreSQL(t *testing.T, server *testpostgres.Server) {
 	if _, err := os.Stat(c.State.File); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want no such file beside PostgreSQL", c.State.File, err)
 	}
+}
+
+// configWith is the scripts' configuration with the table of a server.
+func configWith(t *testing.T, server *testpostgres.Server) (path string) {
+	t.Helper()
+	p := database(t, server, testpostgres.Password)
+	dir := t.TempDir()
+	path = filepath.Join(dir, "postgresql.toml")
+	table := fmt.Sprintf("[postgresql]\nhosts = [%q]\nport = %d\ndatabase = %q\nuser = %q\npassword_file = %q\n",
+		p.Hosts[0], p.Port, p.Database, p.User, p.PasswordFile)
+	if err := errors.Join(
+		writeProvider(&testscript.Env{WorkDir: dir}),
+		os.WriteFile(path, []byte(configuration+table), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// testDoctorPostgreSQL: doctor looks at the server in place of a file, says that
+// nothing is known of replicas, and finds what is wrong.
+func testDoctorPostgreSQL(t *testing.T, server *testpostgres.Server) {
+	path := configWith(t, server)
+	examine := func() (about []doctor.Finding) {
+		var stdout, stderr bytes.Buffer
+		run([]string{"doctor", "--json", "--config", path, "--postfix", "none"}, &stdout, &stderr)
+		for decoder := json.NewDecoder(&stdout); decoder.More(); {
+			var f doctor.Finding
+			if err := decoder.Decode(&f); err != nil {
+				t.Fatalf("%v; doctor said %q", err, stderr.String())
+			}
+			if strings.HasPrefix(f.Check, "postgresql") || strings.HasPrefix(f.Check, "database") {
+				about = append(about, f)
+			}
+		}
+		return about
+	}
+	wantResults(t, examine(), doctor.Good, doctor.Good, doctor.Good, doctor.Good, doctor.NotChecked)
+	setFullPageWrites(t, server, "off")
+	wantResults(t, examine(), doctor.Good, doctor.Good, doctor.Bad, doctor.Good, doctor.NotChecked)
+	setFullPageWrites(t, server, "on")
+	if err := os.WriteFile(path+".wrong", []byte(strings.Replace(read(t, path), `user = "pec-milter"`, `user = "nobody"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path += ".wrong"
+	wantResults(t, examine(), doctor.Bad)
+}
+
+// setFullPageWrites waits until the server has it: it reads its settings again
+// when it comes to that.
+func setFullPageWrites(t *testing.T, server *testpostgres.Server, value string) {
+	t.Helper()
+	if err := server.SQL("ALTER SYSTEM SET full_page_writes = " + value + ";\nSELECT pg_reload_conf();"); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, database(t, server, testpostgres.Password))
+	db.SetMaxIdleConns(0) // each question asks a new process of the server
+	for range 600 {
+		var got string
+		if err := db.QueryRow("SHOW full_page_writes").Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got == value {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("full_page_writes is not %s within 30 s", value)
+}
+
+func wantResults(t *testing.T, got []doctor.Finding, want ...doctor.Result) {
+	t.Helper()
+	var results []doctor.Result
+	for _, f := range got {
+		results = append(results, f.Result)
+	}
+	if !slices.Equal(results, want) {
+		t.Errorf("doctor found %v, want %v", got, want)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 // testDurable: whatever the server's administrator wrote, a commit of ours waits

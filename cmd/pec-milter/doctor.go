@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/doctor"
-	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/smtpclient"
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -43,7 +41,7 @@ func (d *doctorCommand) Run(o out) error {
 	found := doctor.Files(c.CheckFiles())
 	found = append(found, d.examine(ctx, c)...)
 	for _, examine := range []func(context.Context) []doctor.Finding{
-		p.doors, p.neighbours, p.judgement, p.signer, p.antivirus, p.disks,
+		p.doors, p.neighbours, p.judgement, p.signer, p.antivirus, p.database, p.redis, p.disks,
 	} {
 		found = append(found, examine(ctx)...)
 	}
@@ -180,11 +178,9 @@ const (
 	spoolMessages = 10
 )
 
-func (p *patient) disks(ctx context.Context) []doctor.Finding {
+func (p *patient) disks(context.Context) []doctor.Finding {
 	c := p.config
 	found := []doctor.Finding{
-		p.database(ctx),
-		doctor.Private("database.mode", c.State.File),
 		doctor.Space("disk.database", c.State.File, leastSpace),
 		doctor.Space("disk.spool", c.MTA.SpoolDirectory, spoolMessages*c.MTA.MaxSize),
 	}
@@ -192,11 +188,6 @@ func (p *patient) disks(ctx context.Context) []doctor.Finding {
 		found = append(found, doctor.Space("disk.quarantine", c.Quarantine.Directory, leastSpace))
 	}
 	return found
-}
-
-func (p *patient) database(ctx context.Context) doctor.Finding {
-	file := p.config.State.File
-	return doctor.SQLite(ctx, "database", file, func() (*sql.DB, error) { return sql.Open("sqlite", legallog.SQLiteDSN(file)) })
 }
 
 func (p *patient) now() time.Time { return p.services.provider.Clock() }

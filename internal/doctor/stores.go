@@ -34,7 +34,7 @@ func Redis(ctx context.Context, server Server) []Finding {
 		return kept{name, good, why, "redis-cli CONFIG GET " + name,
 			"redis-cli CONFIG SET " + name + " " + good[0] + " && redis-cli CONFIG REWRITE"}
 	}
-	return judgeServer(ctx, server, "redis", "systemctl restart redis-server", []kept{
+	return judgeServer(ctx, server, "redis", "systemctl restart redis-server, or correct [redis] in the configuration: contrib/redis", []kept{
 		redis("appendonly", []string{"yes"}, "everything is forgotten when it restarts"),
 		redis("appendfsync", []string{"everysec", "always"}, "more than the last second is forgotten when its machine fails"),
 		redis("maxmemory-policy", []string{"noeviction"}, "it throws out marks and leases when its memory is full"),
@@ -48,18 +48,40 @@ func PostgreSQL(ctx context.Context, server Server) []Finding {
 		return kept{name, good, "what is committed could be lost", "psql -c 'SHOW " + name + "'",
 			"psql -c 'ALTER SYSTEM SET " + name + "=" + good[0] + "' -c 'SELECT pg_reload_conf()'"}
 	}
-	return judgeServer(ctx, server, "postgresql", "systemctl restart postgresql", []kept{
+	const check = "postgresql"
+	found := judgeServer(ctx, server, check, "systemctl restart postgresql, or correct [postgresql] in the configuration: contrib/postgresql", []kept{
 		postgres("fsync", "on"),
 		postgres("full_page_writes", "on"),
 		postgres("synchronous_commit", "on", "remote_apply"),
 	})
+	return append(found, standbys(ctx, server, check+".synchronous_standby_names")...)
 }
 
-func judgeServer(ctx context.Context, server Server, check, restart string, wanted []kept) (found []Finding) {
+// standbys tells whether commits wait for a replica. We cannot see whether there
+// are any: without them it is right that they do not. A server that does not
+// answer was told of already.
+func standbys(ctx context.Context, server Server, check string) []Finding {
+	const name = "synchronous_standby_names"
+	settings, err := server.Settings(ctx, name)
+	switch value, known := settings[name]; {
+	case err != nil || !known:
+		return nil
+	case value == "":
+		return []Finding{notChecked(check, "it is empty, which is right without replicas; with one, a fail-over loses what was committed last: "+
+			"docs/operations.md, Several nodes")}
+	default:
+		return []Finding{good(check, "%q", value)}
+	}
+}
+
+// judgeServer gives one finding if the server does not answer; repair is for
+// that.
+func judgeServer(ctx context.Context, server Server, check, repair string, wanted []kept) []Finding {
+	found := []Finding{good(check, "it answers our user")}
 	for _, k := range wanted {
 		settings, err := server.Settings(ctx, k.name)
 		if err != nil && !errors.Is(err, ErrNotAllowed) {
-			return append(found, bad(check, restart, "%v", err))
+			return []Finding{bad(check, repair, "%v: mail gets 451", err)}
 		}
 		value, known := settings[k.name]
 		found = append(found, k.judge(check+"."+k.name, value, known, err))

@@ -58,16 +58,31 @@ func TestServersKeepWhatTheyAreTold(t *testing.T) {
 
 func TestServersThatDoNotTell(t *testing.T) {
 	found := Redis(t.Context(), server{err: fmt.Errorf("%w: NOPERM", ErrNotAllowed)})
-	if len(found) != 3 {
-		t.Fatalf("got %v, want three findings", found)
+	if len(found) != 4 {
+		t.Fatalf("got %v, want four findings", found)
 	}
-	for _, f := range found {
+	want(t, found[0], Good, "answers")
+	for _, f := range found[1:] {
 		want(t, f, NotChecked, "redis-cli CONFIG GET")
 	}
-	want(t, PostgreSQL(t.Context(), server{})[0], NotChecked, "does not know")
+	want(t, PostgreSQL(t.Context(), server{})[1], NotChecked, "does not know")
 	down := PostgreSQL(t.Context(), server{err: errors.New("connection refused")})
 	if len(down) != 1 {
 		t.Fatalf("got %v, want one finding", down)
 	}
 	want(t, down[0], Bad, "connection refused")
+}
+
+// TestReplicas is about FP-47.
+func TestReplicas(t *testing.T) {
+	for value, c := range map[string]struct {
+		result Result
+		what   string
+	}{
+		"":            {NotChecked, "a fail-over loses what was committed last"},
+		"ANY 1 (db2)": {Good, "ANY 1 (db2)"},
+	} {
+		found := PostgreSQL(t.Context(), server{settings: map[string]string{"synchronous_standby_names": value}})
+		want(t, found[len(found)-1], c.result, c.what)
+	}
 }

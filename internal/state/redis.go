@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,6 +140,29 @@ func (s *RedisStore) release(ctx context.Context, key point.Key, holder string) 
 	if err := releaseScript.Run(ctx, s.client, []string{s.name("lease", key)}, holder).Err(); err != nil {
 		s.log.WarnContext(ctx, "lease not released, it runs out by its time", "key", fmt.Sprintf("%x", key), "error", err)
 	}
+}
+
+// ErrNotAllowed means that Redis answers, but our user may not ask for settings.
+var ErrNotAllowed = errors.New("our user of Redis may not ask for settings")
+
+// Settings gives settings of Redis by their names, of a Cluster those of any one
+// server; what it does not know is left out. ErrNotAllowed for the user of
+// contrib/redis: passwords are settings too.
+func (s *RedisStore) Settings(ctx context.Context, names ...string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	settings := map[string]string{}
+	for _, name := range names {
+		found, err := s.client.ConfigGet(ctx, name).Result()
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			err = fmt.Errorf("%w: %w", ErrNotAllowed, err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking Redis %s for %s: %w", s.where, name, err)
+		}
+		maps.Copy(settings, found)
+	}
+	return settings, nil
 }
 
 // Done tells whether MarkDone was called for key, in the last 30 days at most.

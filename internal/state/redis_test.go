@@ -3,7 +3,9 @@ package state
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -341,6 +343,9 @@ func TestRedisUser(t *testing.T) {
 		t.Errorf("another key inside of a script: %v, want it forbidden", inside)
 	}
 	c := s.config()
+	if _, err := openRedis(t, c, "a", time.Now(), slog.New(slog.DiscardHandler)).Settings(ctx, "appendonly"); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("Settings = %v, want ErrNotAllowed", err)
+	}
 	s.write("password", "wrong")
 	if err := openRedis(t, c, "a", time.Now(), slog.New(slog.DiscardHandler)).Begin(ctx); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
 		t.Errorf("Begin with a wrong password = %v", err)
@@ -373,5 +378,12 @@ func TestRedisSettings(t *testing.T) {
 		if got := s.admin.ConfigGet(ctx, name).Val()[name]; got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
+	}
+	c := s.config()
+	c.User = "admin"
+	s.write("password", adminPassword)
+	got, err := openRedis(t, c, "a", time.Now(), slog.New(slog.DiscardHandler)).Settings(ctx, "appendonly", "no-such", "appendfsync")
+	if want := map[string]string{"appendonly": "yes", "appendfsync": "everysec"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("Settings = %v, %v, want %v", got, err, want)
 	}
 }
