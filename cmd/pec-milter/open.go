@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -181,33 +180,6 @@ func (s *services) close() error {
 	}
 	s.closers = nil
 	return err
-}
-
-// queueLifetime is how long the MTA keeps a message (RFC 6109 section 2.2.2).
-const queueLifetime = 24 * time.Hour
-
-// reportUnfinished says which transactions were about to be accepted and were
-// never seen in the queue. A late one has left the queue unseen: mostly the MTA
-// never had it and the client was told so; but an outbox recipient that expired
-// in the queue vanishes the same way, and with it the notice.
-func (s *services) reportUnfinished(ctx context.Context, now time.Time, logger *slog.Logger) error {
-	intents, err := s.log.Unfinished(ctx)
-	if err != nil {
-		return err
-	}
-	waiting := 0
-	for _, i := range intents {
-		if now.Sub(i.SentAt) < queueLifetime {
-			waiting++
-			continue
-		}
-		logger.Error("sent, but never seen in the queue: look for its queue id in the MTA's log; if the message went out, its notice is owed",
-			"queue_id", i.Facts.QueueID, "id", i.Facts.Data.ID, "sender", i.Facts.Data.Sender, "sent", i.SentAt)
-	}
-	if waiting > 0 {
-		logger.Info("messages that the queue may still have", "count", waiting)
-	}
-	return nil
 }
 
 // checkOwnCertificate makes sure that the signing certificate is in the

@@ -125,7 +125,8 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	if err := checkOwnCertificate(s.provider); err != nil {
 		return &exit{exitConfig, err}
 	}
-	if err := s.reportUnfinished(context.WithoutCancel(ctx), s.provider.Clock(), logger); err != nil {
+	timer := s.timer()
+	if err := timer.unfinished.report(context.WithoutCancel(ctx), s.provider.Clock()); err != nil {
 		return err
 	}
 	all := doors(c, s.provider)
@@ -134,7 +135,7 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 		go func() { failed <- d.server.Serve(sockets[d.name]) }()
 		logger.Info("door open", "door", d.name, "socket", sockets[d.name].Addr())
 	}
-	stopTimer := s.timer().start(ctx, timerPeriod)
+	stopTimer := timer.start(ctx, timerPeriod)
 	defer stopTimer()
 	var err error
 	select {

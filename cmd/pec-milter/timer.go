@@ -19,7 +19,13 @@ type timer struct {
 	// number; nil: there is no quarantine.
 	expire  func(context.Context, time.Time) (int, error)
 	expired time.Time // when that was done
+	// unfinished is reported at the start, and then by the timer; nil: never.
+	unfinished *unfinished
 }
+
+// reportPeriod is how often it is looked for what was never seen in the queue: a
+// daemon that runs for years must tell it too.
+const reportPeriod = time.Hour
 
 // expirePeriod is how often the quarantine is looked through.
 const expirePeriod = 24 * time.Hour
@@ -27,7 +33,10 @@ const expirePeriod = 24 * time.Hour
 // timer is that of the services.
 func (s *services) timer() *timer {
 	delivery := &point.DeliveryPoint{Provider: s.provider}
-	t := &timer{clock: s.provider.Clock, logger: s.provider.Logger, timeouts: delivery.Timeouts}
+	t := &timer{
+		clock: s.provider.Clock, logger: s.provider.Logger, timeouts: delivery.Timeouts,
+		unfinished: &unfinished{log: s.log, logger: s.provider.Logger},
+	}
 	if s.quarantine != nil {
 		t.expire = s.quarantine.Expire
 	}
@@ -59,9 +68,16 @@ func (t *timer) work(ctx context.Context) {
 	if err := recovered(ctx, t.timeouts); err != nil && ctx.Err() == nil {
 		t.logger.Error("time-out notices not issued, trying again in a minute", "error", err)
 	}
-	if now := t.clock(); t.expire != nil && now.Sub(t.expired) >= expirePeriod {
+	now := t.clock()
+	if t.expire != nil && now.Sub(t.expired) >= expirePeriod {
 		t.expired = now
 		t.clear(ctx, now)
+	}
+	if t.unfinished != nil && now.Sub(t.unfinished.looked) >= reportPeriod {
+		report := func(ctx context.Context) error { return t.unfinished.report(ctx, now) }
+		if err := recovered(ctx, report); err != nil && ctx.Err() == nil {
+			t.logger.Error("not looked for what was never seen in the queue, trying again in a minute", "error", err)
+		}
 	}
 }
 
