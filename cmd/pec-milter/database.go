@@ -22,11 +22,12 @@ import (
 // log and its database.
 func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 	open, where := legallog.Open, c.State.File
-	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	connect := func() (*sql.DB, error) { return openSQLite(c) }
 	if c.PostgreSQL.Given() {
 		open, where = legallog.OpenPostgreSQL, "the PostgreSQL database "+c.PostgreSQL.Database
-		db, err = openPostgreSQL(&c.PostgreSQL)
+		connect = func() (*sql.DB, error) { return openPostgreSQL(&c.PostgreSQL) }
 	}
+	db, err := connect()
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening %s: %w", where, err)
 	}
@@ -35,6 +36,11 @@ func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 		return nil, nil, errors.Join(fmt.Errorf("opening %s: %w", where, err), db.Close())
 	}
 	return log, func() error { return errors.Join(log.Close(), db.Close()) }, nil
+}
+
+// openSQLite opens the file of the legal log; nothing is read or made yet.
+func openSQLite(c *config.Config) (*sql.DB, error) {
+	return sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
 }
 
 // The pool of connections to PostgreSQL: one writes, the others read. A server

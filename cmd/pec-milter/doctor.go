@@ -129,10 +129,10 @@ func (p *patient) prober(s doctor.Socket, lmtp bool) doctor.Prober {
 // judgement looks at what signatures are judged by, and at the accounts.
 func (p *patient) judgement(context.Context) []doctor.Finding {
 	found := []doctor.Finding{doctor.DirectoryAge(p.config.Directory.LDIF, p.now())}
-	if err := p.services.openAccounts(p.config, p.services.provider.Logger); err != nil {
+	if err := p.services.openAccounts(p.config); err != nil {
 		found = append(found, openFault("accounts", err))
 	}
-	err := p.services.openDirectory(p.config, p.services.provider.Logger)
+	err := p.services.openDirectory(p.config)
 	if err == nil {
 		p.trust, err = p.services.provider.Trust.Current()
 	}
@@ -144,7 +144,7 @@ func (p *patient) judgement(context.Context) []doctor.Finding {
 
 // signer signs, and looks at the certificate.
 func (p *patient) signer(context.Context) []doctor.Finding {
-	if err := p.services.openSigner(p.config, p.services.provider.Logger); err != nil {
+	if err := p.services.openSigner(p.config); err != nil {
 		return []doctor.Finding{openFault("signer", err)}
 	}
 	key, chain, err := p.services.provider.Signer.Current()
@@ -161,7 +161,7 @@ func (p *patient) antivirus(ctx context.Context) []doctor.Finding {
 		return []doctor.Finding{{Check: "clamd", Result: doctor.Bad, What: `antivirus = "none": mail is certified unscanned`,
 			Repair: `write antivirus = "clamd": docs/operations.md, Install`}}
 	}
-	if err := p.services.openAntivirus(p.config, p.services.provider.Logger); err != nil {
+	if err := p.services.openAntivirus(p.config); err != nil {
 		return []doctor.Finding{openFault("quarantine", err)}
 	}
 	scanner, ok := p.services.provider.Scanner.(doctor.Scanner)

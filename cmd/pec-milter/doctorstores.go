@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/pec-milter/pec-milter/internal/doctor"
-	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/state"
 )
@@ -16,7 +15,7 @@ import (
 func (p *patient) database(ctx context.Context) []doctor.Finding {
 	if !p.config.PostgreSQL.Given() {
 		file := p.config.State.File
-		open := func() (*sql.DB, error) { return sql.Open("sqlite", legallog.SQLiteDSN(file)) }
+		open := func() (*sql.DB, error) { return openSQLite(p.config) }
 		return []doctor.Finding{doctor.SQLite(ctx, "database", file, open), doctor.Private("database.mode", file)}
 	}
 	db, err := openPostgreSQL(&p.config.PostgreSQL)
@@ -32,8 +31,7 @@ func (p *patient) redis(ctx context.Context) []doctor.Finding {
 	if !p.config.Redis.Used() {
 		return nil
 	}
-	logger := p.services.provider.Logger
-	if err := errors.Join(p.services.openSecret(p.config, logger), p.services.openRedis(p.config, logger)); err != nil {
+	if err := errors.Join(p.services.openSecret(p.config), p.services.openRedis(p.config)); err != nil {
 		return []doctor.Finding{openFault("redis", err)}
 	}
 	return doctor.Redis(ctx, redisServer{p.services.redis})

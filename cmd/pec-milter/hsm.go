@@ -26,7 +26,7 @@ func (h *hsmTestCommand) Run(o out) error {
 		return err
 	}
 	s := newServices(c, clock(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err := s.openSigner(c, s.provider.Logger); err != nil {
+	if err := s.openSigner(c); err != nil {
 		return err
 	}
 	defer s.close()

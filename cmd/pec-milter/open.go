@@ -49,7 +49,7 @@ func openServices(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.openLog(c, logger), s.openState(c, logger)); err != nil {
+	if err := errors.Join(s.openLog(c), s.openState(c)); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -59,10 +59,10 @@ func openServices(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 // running daemon.
 func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*services, error) {
 	s := newServices(c, clock, logger)
-	for _, open := range []func(*config.Config, *slog.Logger) error{
+	for _, open := range []func(*config.Config) error{
 		s.openSecret, s.openDirectory, s.openAccounts, s.openAntivirus, s.openSigner, s.openRedis,
 	} {
-		if err := open(c, logger); err != nil {
+		if err := open(c); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
@@ -92,7 +92,7 @@ func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *serv
 // transferTime bounds the handing over of one message to a server beside us.
 const transferTime = 5 * time.Minute
 
-func (s *services) openSecret(c *config.Config, _ *slog.Logger) error {
+func (s *services) openSecret(c *config.Config) error {
 	secret, err := c.Provider.ReadSecret()
 	if err != nil {
 		return &exit{exitConfig, err}
@@ -101,10 +101,10 @@ func (s *services) openSecret(c *config.Config, _ *slog.Logger) error {
 	return nil
 }
 
-func (s *services) openDirectory(c *config.Config, logger *slog.Logger) error {
+func (s *services) openDirectory(c *config.Config) error {
 	source, err := directory.Open(directory.Config{
 		LDIF: c.Directory.LDIF, Roots: c.Directory.Roots, Revocations: c.Directory.Revocations,
-	}, logger)
+	}, s.provider.Logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -112,8 +112,8 @@ func (s *services) openDirectory(c *config.Config, logger *slog.Logger) error {
 	return nil
 }
 
-func (s *services) openAccounts(c *config.Config, logger *slog.Logger) error {
-	file, err := account.Open(c.Accounts.File, []string{c.Provider.Address, c.Provider.MailReceipt}, logger)
+func (s *services) openAccounts(c *config.Config) error {
+	file, err := account.Open(c.Accounts.File, []string{c.Provider.Address, c.Provider.MailReceipt}, s.provider.Logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -123,9 +123,9 @@ func (s *services) openAccounts(c *config.Config, logger *slog.Logger) error {
 
 // openAntivirus leaves it out where the operator wrote "none". It does not ask
 // clamd, which may come later: mail gets 451 until then.
-func (s *services) openAntivirus(c *config.Config, logger *slog.Logger) (err error) {
+func (s *services) openAntivirus(c *config.Config) (err error) {
 	if c.Antivirus == config.AntivirusNone {
-		logger.Warn("no antivirus: mail is certified unscanned, against RFC 6109 sections 3.1.3 and 3.2.3")
+		s.provider.Logger.Warn("no antivirus: mail is certified unscanned, against RFC 6109 sections 3.1.3 and 3.2.3")
 		return nil
 	}
 	if s.quarantine, err = quarantine.New(c.Quarantine.Directory); err != nil {
@@ -138,8 +138,8 @@ func (s *services) openAntivirus(c *config.Config, logger *slog.Logger) (err err
 	return nil
 }
 
-func (s *services) openSigner(c *config.Config, logger *slog.Logger) (err error) {
-	signer, err := openSigner(&c.Signer, logger)
+func (s *services) openSigner(c *config.Config) (err error) {
+	signer, err := openSigner(&c.Signer, s.provider.Logger)
 	if errors.Is(err, hsm.ErrPIN) {
 		return &exit{exitConfig, err} // whoever starts us must not try again by himself
 	}
@@ -162,7 +162,7 @@ func openSigner(c *config.Signer, logger *slog.Logger) (*hsm.Signer, error) {
 }
 
 // openLog opens the legal log and the records.
-func (s *services) openLog(c *config.Config, _ *slog.Logger) error {
+func (s *services) openLog(c *config.Config) error {
 	log, closeLog, err := openLegalLog(c)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"log/slog"
 	"os"
 
 	"github.com/pec-milter/pec-milter/internal/config"
@@ -13,7 +12,7 @@ import (
 
 // openRedis prepares the state on Redis, where that is configured, and does not
 // ask it yet.
-func (s *services) openRedis(c *config.Config, logger *slog.Logger) error {
+func (s *services) openRedis(c *config.Config) error {
 	r := &c.Redis
 	if !r.Used() {
 		return nil
@@ -29,7 +28,7 @@ func (s *services) openRedis(c *config.Config, logger *slog.Logger) error {
 	for _, socket := range r.Addresses {
 		where.Addresses = append(where.Addresses, socket.Address)
 	}
-	s.redis, err = state.OpenRedis(where, node, s.provider.Secret.Derive("state"), s.provider.Clock, logger)
+	s.redis, err = state.OpenRedis(where, node, s.provider.Secret.Derive("state"), s.provider.Clock, s.provider.Logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -41,10 +40,10 @@ func (s *services) openRedis(c *config.Config, logger *slog.Logger) error {
 // openState opens the state, in a file of its own: its many small writes would
 // wait for each commit of the legal log. It may be lost. Redis may also come
 // later: nothing is wrong with the mail that waits for it.
-func (s *services) openState(c *config.Config, logger *slog.Logger) error {
+func (s *services) openState(c *config.Config) error {
 	if s.redis != nil {
 		if err := s.redis.Begin(context.Background()); err != nil {
-			logger.Error("no state: mail gets 451 until Redis answers", "error", err)
+			s.provider.Logger.Error("no state: mail gets 451 until Redis answers", "error", err)
 		}
 		return nil
 	}
@@ -59,7 +58,7 @@ func (s *services) openState(c *config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	store, err := state.Open(db, node, s.provider.Clock, logger)
+	store, err := state.Open(db, node, s.provider.Clock, s.provider.Logger)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
