@@ -21,7 +21,7 @@ func (p *Provider) StartDaemon() error {
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
 		command: []string{p.world.options.Binary, "serve", "--config", p.ConfigFile()},
-		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock")),
+		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault")),
 		log:     p.LogFile(),
 		guard:   p.world.guard,
 	}.start()
@@ -48,6 +48,10 @@ func (p *Provider) MoveClock(by time.Duration) error {
 func (p *Provider) JumpClock(by time.Duration) error {
 	return replaceFile(p.daemonFile("clock"), "jump "+by.String())
 }
+
+// OrderFault has the provider's pec-milter fail, as docs/faults.md says; "": not at
+// all. The binary must be built with the tag faults.
+func (p *Provider) OrderFault(order string) error { return replaceFile(p.daemonFile("fault"), order) }
 
 // StopDaemon asks pec-milter to end.
 func (p *Provider) StopDaemon() error { return p.daemon.stop() }

@@ -23,7 +23,8 @@ type Provider struct {
 	accounts    []string // lines of the accounts file
 	daemon      *process
 	clamd       *process
-	ignoreEICAR bool   // the antivirus does not know the test virus
+	ignoreEICAR bool // the antivirus does not know the test virus
+	backend     Backend
 	mailbox     *Proxy // nil without Options.Proxies
 	inject      *Proxy
 }
@@ -157,10 +158,32 @@ func (p *Provider) start() error {
 		return fmt.Errorf("provider %s: %w", p.Name, err)
 	}
 	conf := daemonConf{p, softHSM, p.world.trustDir(), p.storeSocket(), p.injectAddress()}
-	if err := writeConf(p.ConfigFile(), "pec-milter.toml", conf); err != nil {
+	if err := errors.Join(writeConf(p.ConfigFile(), "pec-milter.toml", conf), p.startBackend()); err != nil {
 		return err
 	}
 	return p.StartDaemon()
+}
+
+// startBackend starts what the daemon keeps its state in, if that is not a file.
+func (p *Provider) startBackend() (err error) {
+	if p.world.options.Backend == nil {
+		return nil
+	}
+	if p.backend, err = p.world.options.Backend(p); err != nil {
+		return fmt.Errorf("provider %s: %w", p.Name, err)
+	}
+	text, err := os.ReadFile(p.ConfigFile())
+	if err != nil {
+		return err
+	}
+	return replaceFile(p.ConfigFile(), string(text)+p.backend.Settings())
+}
+
+func (p *Provider) stopBackend() error {
+	if p.backend == nil {
+		return nil
+	}
+	return p.backend.Stop()
 }
 
 // daemonConf is what conf/pec-milter.toml is filled in with.
@@ -171,5 +194,5 @@ type daemonConf struct {
 
 // stop stops Postfix first, so that nothing new comes.
 func (p *Provider) stop() error {
-	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.clamd.stop(), p.mailbox.Close(), p.inject.Close())
+	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.clamd.stop(), p.stopBackend(), p.mailbox.Close(), p.inject.Close())
 }

@@ -35,6 +35,7 @@ func TestStories(t *testing.T) {
 type stage struct {
 	repository string
 	binary     string
+	backend    func(*Provider) (Backend, error) // nil: SQLite files
 	world      *World
 	stopped    context.Context
 	changed    []func() error  // what undoes the changes of a story
@@ -54,13 +55,13 @@ func (s *stage) start(t *testing.T) {
 		}
 	}
 	s.binary = filepath.Join(t.TempDir(), "pec-milter")
-	build := exec.Command("go", "build", "-tags", "movableclock", "-o", s.binary, "./cmd/pec-milter")
+	build := exec.Command("go", "build", "-tags", "movableclock,faults", "-o", s.binary, "./cmd/pec-milter")
 	build.Dir = s.repository
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building pec-milter: %v\n%s", err, out)
 	}
 	world, err := Start(s.stopped, Options{
-		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true,
+		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true, Backend: s.backend,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,9 @@ type Options struct {
 	// Proxies puts a proxy of ours between each pec-milter and its mailbox store,
 	// and its injection port, so that a story can stop things in between.
 	Proxies bool
+	// Backend starts what a provider's pec-milter keeps its state in; nil: it has
+	// SQLite files alone.
+	Backend func(*Provider) (Backend, error)
 	// Outlive leaves the servers running when this process ends without Stop.
 	// Otherwise they end with it, however it ends, and their files are removed.
 	Outlive bool

@@ -1,0 +1,331 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	_ "modernc.org/sqlite" // some faults lock the daemon's database
+)
+
+// fault is one row of the table that TestFaults prints.
+type fault struct {
+	point string // of the list in docs/faults.md
+	what  string
+	times int    // how often it is to happen, at least
+	on    string // sqlite, servers: with that backend alone
+	short bool   // make test has it too
+	// during makes it happen while there is load; it says t.injected() each time.
+	during func(t *trial) error
+	// after acts when all clients have their answers, before everything is looked
+	// after; nil: nothing.
+	after func(t *trial) error
+	adapt func(l *load)                  // another load; nil: the usual one
+	owed  func(*trial) func(found) []due // what a letter owes; nil: as without faults
+}
+
+// TestFaults: under load, each fault happens again and again; then all is up
+// again, the queues are emptied, and what the clients were told is compared with
+// mailboxes and legal logs. Nothing may be lost, nothing seen twice.
+func TestFaults(t *testing.T) {
+	s := startFaultStage(t)
+	var table strings.Builder
+	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "point\twhat\tmessages\tfaults\tlost\tnotice without message\tmessage without notice\tvisible duplicates\t(foreign)\tother\tseconds")
+	only := os.Getenv("FAULTS")
+	for n, f := range faults() {
+		if !allFaults && !f.short || f.on != "" && f.on != s.name || only != "" && !strings.Contains(","+only+",", ","+f.point+",") {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s-%d", f.point, n), func(t *testing.T) {
+			row, err := s.try(t, n, f)
+			fmt.Fprintln(out, row)
+			t.Log(row)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if t.Failed() && s.hopeless || s.stopped.Err() != nil {
+			break
+		}
+		if end, limited := t.Deadline(); limited && time.Until(end) < time.Minute {
+			t.Error("no time left for the rest") // the table is worth more than a panic
+			break
+		}
+	}
+	out.Flush()
+	t.Log("seed ", s.seed, "\n", table.String())
+	if path := os.Getenv("FAULTS_TABLE"); path != "" {
+		if err := os.WriteFile(path, []byte(table.String()), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// faultStage is the world that faults happen in.
+type faultStage struct {
+	*stage
+	name     string // of the backend
+	seed     uint64
+	random   *rand.Rand
+	offset   time.Duration // of both providers' clocks
+	hopeless bool          // the world cannot be brought up again
+}
+
+// startFaultStage starts a world of daemons that fail where they are told to.
+func startFaultStage(t *testing.T) *faultStage {
+	t.Helper()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	t.Cleanup(cancel)
+	s := &faultStage{stage: &stage{repository: repositoryDir(t), stopped: ctx}, seed: uint64(time.Now().UnixNano())}
+	s.random = rand.New(rand.NewPCG(s.seed, 0))
+	s.chooseBackend(t)
+	s.stage.start(t)
+	// Clocks go ahead by days.
+	if err := s.world.authorities.writeRevocations(s.world.trustDir(), time.Now().AddDate(0, 1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	// master waits for a minute before it starts again a program that was killed
+	// before its first work.
+	for _, site := range s.world.sites() {
+		if err := site.SetPostfix("service_throttle_time=2s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// trial is one fault under load.
+type trial struct {
+	*faultStage
+	fault
+	load  *load
+	count int
+	alfa  *Provider
+	beta  *Provider
+}
+
+// injected says that the fault has happened once more.
+func (t *trial) injected() { t.count++ }
+
+// try runs one row.
+func (s *faultStage) try(t *testing.T, n int, f fault) (row string, err error) {
+	begun := time.Now()
+	tr := &trial{faultStage: s, fault: f, alfa: s.world.Provider("alfa"), beta: s.world.Provider("beta")}
+	if err := tr.prepare(n); err != nil {
+		return f.point, err
+	}
+	owed := standard(s.world, tr.load.to)
+	if f.owed != nil {
+		owed = f.owed(tr)
+	}
+	err = tr.run()
+	if up := tr.mend(); up != nil {
+		s.hopeless = true
+		return f.point, errors.Join(err, up)
+	}
+	tally, failed := s.judge(tr.load, owed)
+	if failed = errors.Join(failed, s.pass(-s.offset)); failed != nil {
+		return f.point, errors.Join(err, failed)
+	}
+	for _, told := range tally.told {
+		t.Log(told)
+	}
+	row = fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f", f.point, f.what, tally.letters, tr.count, tally.lost,
+		tally.noticeWithoutMessage, tally.messageWithoutNotice, tally.double, tally.foreignDouble, tally.wrong, time.Since(begun).Seconds())
+	if !tally.faultless() {
+		err = errors.Join(err, errors.New("mail was lost, doubled, or notified wrongly"))
+	}
+	if tr.count < f.times || tally.letters < tr.load.letters {
+		err = errors.Join(err, fmt.Errorf("%d faults and %d messages, want %d and %d: the rest proves nothing",
+			tr.count, tally.letters, f.times, tr.load.letters))
+	}
+	return row, err
+}
+
+// prepare makes the load and its mailboxes.
+func (t *trial) prepare(n int) error {
+	name := fmt.Sprintf("%s-%d", strings.ToLower(t.point), n)
+	t.load = &load{alfa: t.alfa, name: name, clients: 4, letters: 100}
+	t.load.to = []string{name + "-r@" + t.beta.Domain, name + "-c@" + t.alfa.Domain, name + "-o@" + t.world.Ordinary.Domain}
+	if t.adapt != nil {
+		t.adapt(t.load)
+	}
+	locals := map[*Site][]string{}
+	for client := range t.load.clients {
+		locals[t.alfa.Site] = append(locals[t.alfa.Site], Local(t.load.sender(client)))
+	}
+	for _, r := range t.load.to {
+		site := t.world.SiteOf(r)
+		locals[site] = append(locals[site], Local(r))
+	}
+	return together([]func() error{
+		func() error { return t.alfa.AddUsers(locals[t.alfa.Site]...) },
+		func() error { return t.beta.AddUsers(locals[t.beta.Site]...) },
+		func() error {
+			if len(locals[t.world.Ordinary]) == 0 {
+				return nil
+			}
+			return t.world.Ordinary.AddUsers(locals[t.world.Ordinary]...)
+		},
+	})
+}
+
+// trialTime is how long a load may take.
+const trialTime = 10 * time.Minute
+
+// run runs load and fault at the same time, then waits for the end of all.
+func (t *trial) run() error {
+	ctx, cancel := context.WithTimeout(t.stopped, trialTime)
+	defer cancel()
+	enough := make(chan struct{})
+	t.load.enough = enough
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t.load.run(ctx)
+	}()
+	var err error
+	if t.during != nil {
+		err = t.during(t)
+	}
+	close(enough)
+	if err == nil && t.after != nil {
+		if err = t.drain(ctx, ended, false); err == nil {
+			err = t.stand(ctx)
+		}
+		if err == nil {
+			err = t.after(t)
+		}
+	}
+	if up := t.mend(); up != nil {
+		cancel()
+		<-ended
+		return errors.Join(err, up)
+	}
+	err = errors.Join(err, t.drain(ctx, ended, true))
+	cancel()
+	<-ended
+	return err
+}
+
+// drain waits until all clients are done and, with queues, all queues are empty.
+// Where nothing moves any more, something waits for a time that has been set: a
+// hold of a minute, a lease. That time then comes.
+func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) error {
+	last, since, empty := "", time.Now(), 0
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return fmt.Errorf("%d letters wait, queues: %s: %w", t.load.waiting.Load(), last, err)
+		}
+		now, nothing, err := t.remaining(queues)
+		if err != nil {
+			return err
+		}
+		if empty++; !nothing {
+			empty = 0
+		}
+		if empty >= 3 {
+			<-ended
+			return nil
+		}
+		if now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > 4*time.Second {
+			since = time.Now()
+			if err := t.pass(61 * time.Second); err != nil {
+				return err
+			}
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+// stand waits until nothing moves any more: the rest of the queues waits for what
+// is down.
+func (t *trial) stand(ctx context.Context) error {
+	last, since := "", time.Now()
+	for time.Since(since) < 6*time.Second {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		now, _, err := t.remaining(true)
+		if err != nil {
+			return err
+		}
+		if now != last {
+			last, since = now, time.Now()
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	return nil
+}
+
+// remaining describes what is still to be done.
+func (t *trial) remaining(queues bool) (what string, nothing bool, err error) {
+	waiting := t.load.waiting.Load()
+	what, nothing = fmt.Sprint(waiting), waiting == 0
+	if !queues {
+		return what, nothing, nil
+	}
+	for _, site := range t.world.sites() {
+		queue, err := site.Queue()
+		if err != nil {
+			return "", false, err
+		}
+		nothing = nothing && queue == ""
+		what += fmt.Sprintf(" %s %d/%d", site.Name, strings.Count(queue, "\n"), strings.Count(queue, `"address"`))
+	}
+	return what, nothing, nil
+}
+
+// pass lets time pass on both providers' clocks.
+func (s *faultStage) pass(by time.Duration) error {
+	s.offset += by
+	var errs []error
+	for _, p := range s.world.Providers {
+		errs = append(errs, p.MoveClock(s.offset))
+	}
+	return errors.Join(errs...)
+}
+
+// mend brings everything up again that the fault has left down.
+func (t *trial) mend() error {
+	errs := []error{t.restore()}
+	for _, p := range t.world.Providers {
+		all := []*process{p.daemon, p.dovecot, p.clamd, p.postfix}
+		if b, is := p.backend.(*redisAndPostgreSQL); is {
+			all = append(all, b.Redis.process)
+			errs = append(errs, b.mend())
+		}
+		for _, server := range all {
+			if !server.ended() {
+				errs = append(errs, server.signalAll(syscall.SIGCONT))
+			}
+		}
+		errs = append(errs, p.OrderFault(""))
+		if p.postfix.ended() {
+			errs = append(errs, p.startPostfix())
+		}
+	}
+	return errors.Join(append(errs, t.stage.mend())...)
+}
+
+// signalAll sends a signal to a process and its group.
+func (p *process) signalAll(signal syscall.Signal) error {
+	if err := syscall.Kill(-p.pid(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal to %s: %w", p.name, err)
+	}
+	return nil
+}
