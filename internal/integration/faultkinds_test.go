@@ -236,11 +236,21 @@ func restart(which func(*trial) *process, start func(*trial) error, length time.
 	}
 }
 
+// The files of conf/pec-milter.toml: the legal log with the records, and the state.
+const (
+	logFile   = "state/pec.db"
+	stateFile = logFile + "-state"
+)
+
 // lock holds the write lock of a SQLite file of a provider for longer than the
 // daemon waits for it: nothing can be recorded.
 func lock(provider, file string, length time.Duration) func(*trial) error {
 	return func(t *trial) error {
-		db, err := sql.Open("sqlite", legallog.SQLiteDSN(t.world.Provider(provider).daemonFile(file)))
+		path := t.world.Provider(provider).daemonFile(file)
+		if _, err := os.Stat(path); err != nil {
+			return err // SQLite would make a new one
+		}
+		db, err := sql.Open("sqlite", legallog.SQLiteDSN(path))
 		if err != nil {
 			return err
 		}
@@ -261,7 +271,7 @@ func loseState(provider string) func(*trial) error {
 		if err := p.KillDaemon(); err != nil {
 			return err
 		}
-		files, err := filepath.Glob(p.daemonFile("state.db-state*"))
+		files, err := filepath.Glob(p.daemonFile(stateFile + "*"))
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("no state to lose: %w", err)
 		}

@@ -38,8 +38,8 @@ func slowEndOfMessage(t *trial) error {
 func lockBoth(t *trial) error {
 	var other error
 	var both sync.WaitGroup
-	both.Go(func() { other = lock("beta", "state.db", 8*time.Second)(t) })
-	err := lock("alfa", "state.db", 8*time.Second)(t)
+	both.Go(func() { other = lock("beta", logFile, 8*time.Second)(t) })
+	err := lock("alfa", logFile, 8*time.Second)(t)
 	both.Wait()
 	return errors.Join(err, other)
 }
