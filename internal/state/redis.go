@@ -38,6 +38,7 @@ type RedisStore struct {
 	log    *slog.Logger
 	start  atomic.Int64 // of the node: tells its processes apart; 0: Begin has not succeeded yet
 	leases atomic.Int64 // taken by this process: tells its leases apart
+	left   leftLeases   // those that nobody holds, and that Redis may have
 }
 
 // OpenRedis reads the files that c names and prepares the connections; Redis
@@ -93,14 +94,17 @@ func (s *RedisStore) Begin(ctx context.Context) error {
 }
 
 // leaseScript takes a lease that nobody holds, that an earlier process of this
-// node holds, or that is this very one: the answer to the first try was lost.
+// node holds, that is this very one (the answer to the first try was lost), or
+// that this process has left behind (ARGV from the fifth on).
 var leaseScript = redis.NewScript(`
 local node, start, number = ARGV[1], ARGV[2], ARGV[3]
 local own = node .. ' ' .. start .. ' ' .. number
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= own then
 	local other, before = string.match(holder, '^(%x+) (%d+) %d+$')
-	if other ~= node or tonumber(before) >= tonumber(start) then return 0 end
+	local free = other == node and tonumber(before) < tonumber(start)
+	for n = 5, #ARGV do free = free or holder == ARGV[n] end
+	if not free then return 0 end
 end
 redis.call('SET', KEYS[1], own, 'PX', ARGV[4])
 return 1`)
@@ -120,24 +124,30 @@ func (s *RedisStore) Lease(ctx context.Context, key point.Key, ttl time.Duration
 	defer cancel()
 	start, number := s.start.Load(), s.leases.Add(1)
 	milliseconds := (ttl + time.Millisecond - 1).Milliseconds() // 0 would be an error
-	ok, err = leaseScript.Run(asked, s.client, []string{s.name("lease", key)}, s.node, start, number, milliseconds).Bool()
+	holder := fmt.Sprintf("%s %d %d", s.node, start, number)
+	arguments := append([]any{s.node, start, number, milliseconds}, s.left.of(key)...)
+	ok, err = leaseScript.Run(asked, s.client, []string{s.name("lease", key)}, arguments...).Bool()
+	if err != nil {
+		s.left.add(key, holder, ttl) // Redis may have it all the same, or take it later
+	}
 	if err != nil || !ok {
 		return nil, false, s.fault("taking the lease of", key, err)
 	}
 	ctx = context.WithoutCancel(ctx)
-	return sync.OnceFunc(func() { s.release(ctx, key, fmt.Sprintf("%s %d %d", s.node, start, number)) }), true, nil
+	return sync.OnceFunc(func() { s.release(ctx, key, holder, ttl) }), true, nil
 }
 
 var releaseScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`)
 
-// release frees key if this very lease still holds it. If it cannot, the lease
-// runs out by its time.
-func (s *RedisStore) release(ctx context.Context, key point.Key, holder string) {
+// release frees key if this very lease still holds it. If it cannot, this process
+// may take it again; for others the lease runs out by its time.
+func (s *RedisStore) release(ctx context.Context, key point.Key, holder string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if err := releaseScript.Run(ctx, s.client, []string{s.name("lease", key)}, holder).Err(); err != nil {
+		s.left.add(key, holder, ttl)
 		s.log.WarnContext(ctx, "lease not released, it runs out by its time", "key", fmt.Sprintf("%x", key), "error", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -283,6 +284,34 @@ func wantErrors(t *testing.T, s *RedisStore) {
 	}
 	if took := time.Since(start); took > 6*answerTime {
 		t.Errorf("three answers took %v, want at most %v each", took, answerTime)
+	}
+}
+
+// TestRedisBackAtOnce is FP-06: what was left behind while Redis was down holds
+// nobody of this process up when it is back; others see a lease that is held.
+func TestRedisBackAtOnce(t *testing.T) {
+	s := newServer(t, "").run()
+	a := begun(t, s.config(), "a", time.Now())
+	b := begun(t, s.config(), "b", time.Now())
+	release := mustLease(t, a, time.Hour)
+	held := point.Key{8}
+	if _, ok, err := a.Lease(ctx, held, time.Hour); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := s.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	s.kill()
+	s.run()
+	wantHeld(t, b, "for the other node")
+	eventually(t, "the lease is taken again", func() bool {
+		_, ok, err := a.Lease(ctx, key, time.Hour)
+		return ok && err == nil
+	})
+	wantHeld(t, a, "taken again")
+	if _, ok, err := a.Lease(ctx, held, time.Hour); ok || err != nil {
+		t.Errorf("Lease of what was not left behind = %v, %v, want it held", ok, err)
 	}
 }
 
