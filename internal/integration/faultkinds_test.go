@@ -75,7 +75,7 @@ func (t *trial) order(p *Provider, order string, deadly bool) error {
 	if err := p.OrderFault(""); err != nil {
 		return err
 	}
-	return errors.Join(p.KillDaemon(), p.StartDaemon())
+	return errors.Join(p.KillDaemon(), t.startDaemon(p))
 }
 
 // since is a log from where it ended once.
@@ -166,7 +166,7 @@ func then(all ...func(*trial) error) func(*trial) error {
 func killDaemon(provider string) func(*trial) error {
 	return func(t *trial) error {
 		p := t.world.Provider(provider)
-		return errors.Join(p.KillDaemon(), p.StartDaemon())
+		return errors.Join(p.KillDaemon(), t.startDaemon(p))
 	}
 }
 
@@ -278,7 +278,7 @@ func loseState(provider string) func(*trial) error {
 		for _, file := range files {
 			err = errors.Join(err, os.Remove(file))
 		}
-		return errors.Join(err, p.StartDaemon())
+		return errors.Join(err, t.startDaemon(p))
 	}
 }
 

@@ -73,7 +73,7 @@ func downForADay(t *trial) error {
 		return err
 	}
 	t.injected()
-	return t.alfa.StartDaemon()
+	return t.startDaemon(t.alfa)
 }
 
 func stopPeer(t *trial) error { return t.beta.postfix.stop() }
@@ -231,7 +231,7 @@ func terminate(t *trial) error {
 	}
 	t.injected()
 	fmt.Printf("SIGTERM: ended after %v\n", time.Since(begun).Round(100*time.Millisecond))
-	return t.alfa.StartDaemon()
+	return t.startDaemon(t.alfa)
 }
 
 // largeLetters: every fifth needs the spool.
