@@ -24,6 +24,7 @@ import (
 
 // Report is what a search found.
 type Report struct {
+	Most       int            // faults in an execution
 	Worlds     int            // different ones
 	Runs       int            // that were carried out
 	Faults     map[string]int // runs by the effect that went wrong and how
@@ -75,10 +76,13 @@ type node struct {
 
 // explore looks at every world that s can come to within the bounds.
 func (s *scenario) explore(b Bounds) Report {
+	if s.most > 0 {
+		b.Faults = min(b.Faults, s.most)
+	}
 	ordered := *s
 	ordered.order = b.Order
 	x := &search{
-		scenario: &ordered, bounds: b, seen: map[fingerprint]*node{}, later: map[int][]*node{}, report: Report{Faults: map[string]int{}},
+		scenario: &ordered, bounds: b, seen: map[fingerprint]*node{}, later: map[int][]*node{}, report: Report{Most: b.Faults, Faults: map[string]int{}},
 	}
 	for range b.Workers {
 		x.hosts = append(x.hosts, newHost())

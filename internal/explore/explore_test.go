@@ -25,7 +25,7 @@ func TestExplore(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			begun := time.Now()
 			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, Order: order(*inWhich), Workers: runtime.NumCPU()})
-			t.Logf("%d worlds, %d executions of an action in %v", report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
+			t.Logf("up to %d faults: %d worlds, %d executions of an action in %v", report.Most, report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
 			for _, what := range slices.Sorted(maps.Keys(report.Faults)) {
 				t.Logf("%8d  %s", report.Faults[what], what)
 			}

@@ -18,6 +18,7 @@ type scenario struct {
 	mail     letter          // what the client submits; its zero value: there is no client
 	ticks    []time.Duration // after which the timer works, each after the one before
 	order    order
+	most     int      // faults are tried together, for more would take too long; 0: as many as are asked for
 	infected bool     // the antivirus finds something in everything
 	full     []string // mailboxes that take nothing
 	before   []string // what is in the mailboxes, and has left, at the start
@@ -92,7 +93,7 @@ func (p *parties) envelope() *scenario {
 // twoTransactions: the same envelope comes for each recipient apart.
 func (p *parties) twoTransactions() *scenario {
 	s := p.envelope()
-	s.name = "an envelope in two transactions"
+	s.name, s.most = "an envelope in two transactions", 2
 	s.start.peers = p.sent(anna, mario, carla)
 	return s
 }
@@ -132,7 +133,7 @@ func (p *parties) notices() *scenario {
 // late: of beta's notices one kind comes alone, at any time or never within a day.
 func (p *parties) late(kind pec.Kind) *scenario {
 	s := p.notices()
-	s.name = string(kind) + " comes late"
+	s.name, s.most = string(kind)+" comes late", 2
 	s.ticks = []time.Duration{12*time.Hour + time.Minute, 11*time.Hour + 30*time.Minute}
 	s.start.peers = slices.DeleteFunc(s.start.peers, func(l letter) bool { return s.contents.get(l.Sum).kind() != kind })
 	s.before = nil
