@@ -27,6 +27,9 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 func (d *DeliveryPoint) serveOutbox(ctx context.Context, t *Transaction, m *message, recipient string, kind pec.Kind, id TransactionID) error {
 	intent, err := d.Records.Intent(ctx, id)
 	if errors.Is(err, ErrUnknown) {
+		intent, err = d.restore(ctx, t, m, kind, id)
+	}
+	if errors.Is(err, ErrUnknown) {
 		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue_id", t.QueueID, "recipient", recipient)
 	}
 	if err != nil {

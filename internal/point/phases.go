@@ -57,6 +57,11 @@ func (p *Provider) intent(ctx context.Context, key Key, door Door, t *Transactio
 	if err != nil {
 		return nil, fmt.Errorf("looking for an earlier attempt: %w", err)
 	}
+	return p.after(ctx, key, last, door, t, facts, event)
+}
+
+// after is the intent to go on with after an earlier attempt.
+func (p *Provider) after(ctx context.Context, key Key, last *Intent, door Door, t *Transaction, facts func(string, time.Time) Facts, event EventKind) (*Intent, error) {
 	switch age := t.Time.Sub(last.SentAt); {
 	case !last.Committed.IsZero():
 		drop, err := p.mayDrop(ctx, door, t, last)
@@ -108,7 +113,14 @@ func (p *Provider) newIntent(ctx context.Context, key Key, last *Intent, door Do
 	intent.Facts.QueueID = t.QueueID
 	row := messageEvent(event, door, t.QueueID, at, &intent.Facts.Data)
 	row.Detail = intent.Facts.Data.Detail
-	if err := p.Records.AddIntent(ctx, intent, last, row); err != nil {
+	err := p.Records.AddIntent(ctx, intent, last, row)
+	if errors.Is(err, ErrConflict) {
+		var restored *Intent
+		if restored, err = p.restoredAttempt(ctx, intent); err == nil {
+			return p.after(ctx, key, restored, door, t, facts, event)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("recording the intent: %w", err)
 	}
 	return intent, nil
