@@ -20,7 +20,7 @@ func (p *Provider) StartDaemon() error {
 	var err error
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
-		command: []string{p.world.options.Binary, "serve", "--config", p.ConfigFile()},
+		command: append(p.enter[:len(p.enter):len(p.enter)], p.world.options.Binary, "serve", "--config", p.ConfigFile()),
 		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault")),
 		log:     p.LogFile(),
 		guard:   p.world.guard,

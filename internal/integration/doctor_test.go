@@ -27,7 +27,8 @@ func (s *stage) doctor(out *bytes.Buffer, _ *testscript.TestScript, args []strin
 	if err != nil {
 		return err
 	}
-	direct := daemonConf{p, softHSM, s.world.trustDir(), p.mailboxSocket(), address(p.Ports.Inject)}
+	direct := p.daemonConf()
+	direct.MailboxSocket, direct.InjectAddress = p.mailboxSocket(), address(p.Ports.Inject)
 	if err := writeConf(p.daemonFile("direct.toml"), "pec-milter.toml", direct); err != nil {
 		return err
 	}

@@ -30,7 +30,12 @@ func (s *Site) startDovecot() error {
 func (s *Site) dovecotConf() string { return filepath.Join(s.Dir, "dovecot.conf") }
 
 // mailboxSocket is where Dovecot takes messages by LMTP.
-func (s *Site) mailboxSocket() string { return filepath.Join(s.Dir, "dovecot", "lmtp") }
+func (s *Site) mailboxSocket() string {
+	if s.first != nil {
+		return s.first.mailboxSocket()
+	}
+	return filepath.Join(s.Dir, "dovecot", "lmtp")
+}
 
 // compileSieve compiles the global script: the users Dovecot runs it as may not.
 func (s *Site) compileSieve(config string) error {

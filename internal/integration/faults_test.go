@@ -88,11 +88,24 @@ type faultStage struct {
 // startFaultStage starts a world of daemons that fail where they are told to.
 func startFaultStage(t *testing.T) *faultStage {
 	t.Helper()
+	s := newFaultStage(t)
+	s.chooseBackend(t)
+	s.begin(t)
+	return s
+}
+
+// newFaultStage has a stage of its own; begin starts its world.
+func newFaultStage(t *testing.T) *faultStage {
+	t.Helper()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	t.Cleanup(cancel)
 	s := &faultStage{stage: &stage{repository: repositoryDir(t), stopped: ctx}, seed: uint64(time.Now().UnixNano())}
 	s.random = rand.New(rand.NewPCG(s.seed, 0))
-	s.chooseBackend(t)
+	return s
+}
+
+func (s *faultStage) begin(t *testing.T) {
+	t.Helper()
 	s.stage.start(t)
 	s.saveTokens(t)
 	// Clocks go ahead by days.
@@ -106,7 +119,6 @@ func startFaultStage(t *testing.T) *faultStage {
 			t.Fatal(err)
 		}
 	}
-	return s
 }
 
 // startDaemon starts a daemon after it was killed.
@@ -357,6 +369,9 @@ func (t *trial) mend() error {
 
 // signalAll sends a signal to a process and its group.
 func (p *process) signalAll(signal syscall.Signal) error {
+	if p == nil {
+		return nil
+	}
 	if err := syscall.Kill(-p.pid(), signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("signal to %s: %w", p.name, err)
 	}

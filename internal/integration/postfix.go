@@ -110,12 +110,12 @@ func (s *Site) lookOld() error {
 func (s *Site) routes() string {
 	var lines strings.Builder
 	for _, other := range s.world.sites() {
-		if other != s {
-			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", other.Domain, other.Ports.SMTP)
+		if other.Domain != s.Domain && other.first == nil {
+			fmt.Fprintf(&lines, "%s smtp:%s\n", other.Domain, strings.Join(s.world.hops(other.Domain), ", "))
 		}
 	}
 	for _, other := range s.world.Providers {
-		if other.Site != s { // which refuses the domain
+		if other.Domain != s.Domain { // which refuses the domain
 			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", RefusedDomain, other.Ports.SMTP)
 			break
 		}
@@ -128,7 +128,7 @@ func (s *Site) routes() string {
 func (s *Site) tlsPolicy() string {
 	lines := "# the other PEC providers\n"
 	for _, other := range s.world.Providers {
-		if other.Site != s {
+		if other.Domain != s.Domain {
 			lines += fmt.Sprintf("[127.0.0.1]:%d secure match=%s\n", other.Ports.SMTP, other.Host)
 		}
 	}

@@ -54,8 +54,12 @@ func (p program) start() (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// ended tells whether the process is no more.
+// ended tells whether the process is no more. None at all, as a second node has
+// no mailbox store, has not ended.
 func (p *process) ended() bool {
+	if p == nil {
+		return false
+	}
 	select {
 	case <-p.done:
 		return true

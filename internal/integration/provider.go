@@ -25,7 +25,9 @@ type Provider struct {
 	clamd       *process
 	ignoreEICAR bool // the antivirus does not know the test virus
 	backend     Backend
-	mailbox     *Proxy // nil without Options.Proxies
+	enter       []string  // a command that runs the daemon elsewhere; nil: it runs here
+	first       *Provider // whose second node this is; nil: it is none
+	mailbox     *Proxy    // nil without Options.Proxies
 	inject      *Proxy
 }
 
@@ -42,6 +44,9 @@ func newProvider(site *Site) *Provider {
 func (p *Provider) prepare() (*pec.Provider, error) {
 	if err := p.Site.prepare(); err != nil {
 		return nil, err
+	}
+	if p.first != nil {
+		return nil, p.shareFiles()
 	}
 	// The mailboxes of the provider itself, and the postmaster's, are nobody's account.
 	if err := p.Site.AddUsers(Local(p.Address), Local(p.MailReceipt), "postmaster"); err != nil {
@@ -157,11 +162,15 @@ func (p *Provider) start() error {
 	if err := p.startProxies(); err != nil {
 		return fmt.Errorf("provider %s: %w", p.Name, err)
 	}
-	conf := daemonConf{p, softHSM, p.world.trustDir(), p.storeSocket(), p.injectAddress()}
-	if err := errors.Join(writeConf(p.ConfigFile(), "pec-milter.toml", conf), p.startBackend()); err != nil {
+	if err := errors.Join(p.writeConfig(), p.startBackend()); err != nil {
 		return err
 	}
 	return p.StartDaemon()
+}
+
+// writeConfig writes the daemon's configuration, without what the backend adds.
+func (p *Provider) writeConfig() error {
+	return writeConf(p.ConfigFile(), "pec-milter.toml", p.daemonConf())
 }
 
 // startBackend starts what the daemon keeps its state in, if that is not a file.
@@ -171,6 +180,9 @@ func (p *Provider) startBackend() (err error) {
 	}
 	if p.backend, err = p.world.options.Backend(p); err != nil {
 		return fmt.Errorf("provider %s: %w", p.Name, err)
+	}
+	if p.backend == nil {
+		return nil
 	}
 	text, err := os.ReadFile(p.ConfigFile())
 	if err != nil {
@@ -189,7 +201,11 @@ func (p *Provider) stopBackend() error {
 // daemonConf is what conf/pec-milter.toml is filled in with.
 type daemonConf struct {
 	*Provider
-	Module, Trust, MailboxSocket, InjectAddress string
+	Module, Token, Trust, MailboxSocket, InjectAddress string
+}
+
+func (p *Provider) daemonConf() daemonConf {
+	return daemonConf{p, softHSM, p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
 }
 
 // stop stops Postfix first, so that nothing new comes.

@@ -65,9 +65,14 @@ func listenProxy(network, address, toNetwork, toAddress string) (*Proxy, error) 
 	if err != nil {
 		return nil, err
 	}
+	return newProxy(listener, toNetwork, toAddress), nil
+}
+
+// newProxy serves a listener until Close.
+func newProxy(listener net.Listener, toNetwork, toAddress string) *Proxy {
 	p := &Proxy{listener: listener, network: toNetwork, address: toAddress, open: make(map[net.Conn]bool)}
 	p.all.Go(p.serve)
-	return p, nil
+	return p
 }
 
 // BeforeReply sets what is done with each positive reply to a message (not to a

@@ -22,39 +22,57 @@ type Backend interface {
 // Redis is a provider's own redis-server, with the files of contrib/redis.
 type Redis struct {
 	provider *Provider
+	name     string   // of its directory
+	lines    []string // of its configuration, besides
 	process  *process
 	password string
 }
 
 // StartRedis starts one. Its caller stops it.
 func StartRedis(p *Provider) (*Redis, error) {
-	r := &Redis{provider: p, password: rand.Text()}
-	if err := r.writeFiles(); err != nil {
-		return nil, err
-	}
-	return r, r.Start()
+	r := &Redis{provider: p, name: "redis", password: rand.Text()}
+	return r, r.begin()
 }
 
-func (r *Redis) file(name string) string { return filepath.Join(r.provider.Dir, "redis", name) }
+// begin starts it for the first time.
+func (r *Redis) begin() error {
+	if err := r.writeFiles(); err != nil {
+		return err
+	}
+	return r.Start()
+}
+
+func (r *Redis) file(name string) string { return filepath.Join(r.provider.Dir, r.name, name) }
 
 func (r *Redis) writeFiles() error {
-	if err := makeDirectories(r.provider.Dir, "redis"); err != nil {
+	if err := makeDirectories(r.provider.Dir, r.name); err != nil {
 		return err
 	}
 	contrib := filepath.Join(r.provider.world.options.Contrib, "redis")
-	users, err := os.ReadFile(filepath.Join(contrib, "pec-milter.acl"))
+	acl, err := r.users("pec-milter.acl", "replication.acl")
 	if err != nil {
 		return err
 	}
-	acl := strings.ReplaceAll(string(users), "SHA-256-OF-THE-PASSWORD", fmt.Sprintf("%x", sha256.Sum256([]byte(r.password))))
 	acl += "user admin on nopass ~* &* +@all\n" // the story's own; its socket is in our directory
-	conf := fmt.Sprintf("include %s\naclfile %s\ndir %s\nport 0\nunixsocket %s\n",
-		filepath.Join(contrib, "pec-milter.conf"), r.file("users.acl"), r.file(""), r.file("redis.sock"))
+	conf := fmt.Sprintf("include %s\naclfile %s\ndir %s\nport 0\nunixsocket %s\n%s\n",
+		filepath.Join(contrib, "pec-milter.conf"), r.file("users.acl"), r.file(""), r.file("redis.sock"), strings.Join(r.lines, "\n"))
 	return errors.Join(
 		os.WriteFile(r.file("users.acl"), []byte(acl), 0o600),
 		os.WriteFile(r.file("redis.conf"), []byte(conf), 0o600),
 		os.WriteFile(r.provider.daemonFile("redis-password"), []byte(r.password+"\n"), 0o600),
 	)
+}
+
+// users are those of files of contrib; all have the one password.
+func (r *Redis) users(files ...string) (acl string, err error) {
+	hash := fmt.Sprintf("#%x", sha256.Sum256([]byte(r.password)))
+	for _, name := range files {
+		text, failed := os.ReadFile(filepath.Join(r.provider.world.options.Contrib, "redis", name))
+		err = errors.Join(err, failed)
+		acl += string(text)
+	}
+	return strings.NewReplacer("#SHA-256-OF-THE-PASSWORD", hash, "#SHA-256-OF-THE-REPLICA-PASSWORD", hash,
+		"#SHA-256-OF-THE-SENTINEL-PASSWORD", hash).Replace(acl), err
 }
 
 // Settings is Backend.Settings.
@@ -67,7 +85,7 @@ func (r *Redis) Start() (err error) {
 	r.process, err = program{
 		name:    "Redis of " + r.provider.Name,
 		command: []string{"redis-server", r.file("redis.conf")},
-		log:     filepath.Join(r.provider.Dir, "redis.log"),
+		log:     filepath.Join(r.provider.Dir, r.name+".log"),
 		guard:   r.provider.world.guard,
 	}.start()
 	if err != nil {
@@ -75,7 +93,7 @@ func (r *Redis) Start() (err error) {
 	}
 	return waitFor(r.process.name, 30*time.Second, func() error {
 		if r.process.ended() {
-			return hopeless{errors.New("it ended: see redis.log")}
+			return hopeless{errors.New("it ended: see " + r.name + ".log")}
 		}
 		return r.Do("PING")
 	})
@@ -86,9 +104,15 @@ func (r *Redis) Stop() error { return r.process.stop() }
 
 // Do runs a command of Redis as somebody who may do anything.
 func (r *Redis) Do(command ...string) error {
+	_, err := r.ask(command...)
+	return err
+}
+
+// ask runs a command and gives its answer.
+func (r *Redis) ask(command ...string) (string, error) {
 	out, err := run(nil, append([]string{"redis-cli", "-s", r.file("redis.sock"), "--user", "admin", "--pass", "-", "--no-auth-warning"}, command...)...)
 	if err == nil && strings.Contains(string(out), "ERR") {
 		err = fmt.Errorf("redis %v: %s", command, out)
 	}
-	return err
+	return string(out), err
 }

@@ -26,6 +26,7 @@ type Site struct {
 
 	users            []string
 	quotas           map[string]int64 // bytes; no entry: no quota
+	first            *Site            // whose second node this is; nil: it is none
 	world            *World
 	ordinary         bool
 	postfix, dovecot *process
@@ -71,6 +72,9 @@ func (s *Site) prepare() error {
 func (s *Site) start() error {
 	if err := s.startPostfix(); err != nil {
 		return fmt.Errorf("site %s: %w", s.Name, err)
+	}
+	if s.first != nil {
+		return nil // its mailboxes are there
 	}
 	if err := s.startDovecot(); err != nil {
 		return fmt.Errorf("site %s: %w", s.Name, err)

@@ -36,6 +36,7 @@ type stage struct {
 	repository string
 	binary     string
 	backend    func(*Provider) (Backend, error) // nil: SQLite files
+	twoNodes   string                           // Options.TwoNodes
 	world      *World
 	stopped    context.Context
 	changed    []func() error  // what undoes the changes of a story
@@ -61,7 +62,7 @@ func (s *stage) start(t *testing.T) {
 		t.Fatalf("building pec-milter: %v\n%s", err, out)
 	}
 	world, err := Start(s.stopped, Options{
-		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true, Backend: s.backend,
+		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true, Backend: s.backend, TwoNodes: s.twoNodes,
 	})
 	if err != nil {
 		t.Fatal(err)

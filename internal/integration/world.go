@@ -19,6 +19,8 @@ type Options struct {
 	// Proxies puts a proxy of ours between each pec-milter and its mailbox store,
 	// and its injection port, so that a story can stop things in between.
 	Proxies bool
+	// TwoNodes names a provider that has a second node; empty: none has.
+	TwoNodes string
 	// Backend starts what a provider's pec-milter keeps its state in; nil: it has
 	// SQLite files alone.
 	Backend func(*Provider) (Backend, error)
@@ -72,7 +74,11 @@ func newWorld(options Options) (*World, error) {
 		names = []string{"alfa", "beta"}
 	}
 	for _, name := range names {
-		w.Providers = append(w.Providers, newProvider(newSite(w, name, false)))
+		p := newProvider(newSite(w, name, false))
+		w.Providers = append(w.Providers, p)
+		if name == options.TwoNodes {
+			w.Providers = append(w.Providers, newNode(p))
+		}
 	}
 	w.Ordinary = newSite(w, "ordinary", true)
 	return w, os.Chmod(dir, 0o755) // Postfix's user must reach it
@@ -84,10 +90,18 @@ func (w *World) start(ctx context.Context) error {
 		return err
 	}
 	steps := []func() error{w.Ordinary.start}
+	var nodes []func() error // what they share must be there first
 	for _, p := range w.Providers {
-		steps = append(steps, p.start)
+		if p.first == nil {
+			steps = append(steps, p.start)
+		} else {
+			nodes = append(nodes, p.start)
+		}
 	}
-	return errors.Join(together(steps), context.Cause(ctx))
+	if err := errors.Join(together(steps), context.Cause(ctx)); err != nil {
+		return err
+	}
+	return errors.Join(together(nodes), context.Cause(ctx))
 }
 
 // together runs functions at the same time and waits for all.
@@ -126,7 +140,9 @@ func (w *World) prepare() error {
 		if err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)
 		}
-		entries = append(entries, entry)
+		if entry != nil {
+			entries = append(entries, entry)
+		}
 	}
 	if err := w.Ordinary.prepare(); err != nil {
 		return fmt.Errorf("site %s: %w", w.Ordinary.Name, err)
