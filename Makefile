@@ -3,13 +3,14 @@
 #              and then also refusals, viruses, failures, ordinary mail, time-outs
 # make test    everything, with real servers (needs root)
 # make faults  faults under load at every step, for most of an hour (needs root)
+# make nodes   two nodes of a provider, and what can befall them (needs root)
 # make check   the quick one: format, vet, staticcheck, race
 # make explore everything that can go wrong, up to 3 times in one execution
 # make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter
 # make clean
 #
-# demo, test and faults do all of their own set-up on Debian 12: contrib/debian/setup.sh.
+# demo, test, faults and nodes do all of their own set-up on Debian 12: contrib/debian/setup.sh.
 
 GO          ?= go
 FUZZTIME    ?= 60s
@@ -21,7 +22,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build build-movable demo demo-stop test faults check explore fuzz format clean setup
+.PHONY: build build-movable demo demo-stop test faults nodes check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -61,11 +62,18 @@ faults: setup
 		$(GO) test -count=1 -v -timeout 60m -tags integration,faults -run 'TestFaults$$' ./internal/integration || failed=yes; \
 	done; test -z "$$failed"
 
+# make nodes NODES=FP-41,REDIS tries these rows alone. The table is left in
+# build/nodes.txt.
+nodes: setup
+	@mkdir -p build
+	NODES_TABLE=$(CURDIR)/build/nodes.txt NODES=$(NODES) \
+		$(GO) test -count=1 -v -timeout 60m -tags integration,nodes -run 'TestNodes$$' ./internal/integration
+
 check: format
 	$(GO) vet ./...
-	$(GO) vet -tags integration,faults ./internal/integration/...
+	$(GO) vet -tags integration,faults,nodes ./internal/integration/...
 	$(STATICCHECK) -tags integration ./...
-	$(STATICCHECK) -tags integration,faults ./internal/integration/...
+	$(STATICCHECK) -tags integration,faults,nodes ./internal/integration/...
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -race -count=1 ./...
 

@@ -137,6 +137,19 @@ func (s *Server) SQL(statements string) error {
 	return output(psql)
 }
 
+// Dump writes pec-milter's database into a file, as it is now.
+func (s *Server) Dump(file string) error { return s.client("pg_dump", "-Fc", "-f", file, Role) }
+
+// Restore puts the database back to what Dump wrote. Nobody else may use it.
+func (s *Server) Restore(file string) error {
+	return s.client("pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", Role, file)
+}
+
+// client runs a client program as the server's administrator.
+func (s *Server) client(program string, arguments ...string) error {
+	return s.run(program, append([]string{"-h", s.Directory, "-p", strconv.Itoa(s.Port), "-U", "postgres"}, arguments...)...)
+}
+
 func (s *Server) run(program string, arguments ...string) error {
 	return output(s.command(program, arguments...))
 }

@@ -1,0 +1,168 @@
+//go:build integration
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pec-milter/pec-milter/internal/testpostgres"
+)
+
+// TestNodes: what TestFaults does with one node, done with two nodes of alfa on
+// one Redis and one PostgreSQL.
+func TestNodes(t *testing.T) {
+	var table strings.Builder
+	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "point\twhat\tmessages\tfaults\tlost\tnotice without message\tmessage without notice\tvisible duplicates\t(foreign)\tother\tseconds")
+	t.Run("redis", func(t *testing.T) {
+		n := startNodeStage(t, false)
+		n.tryAll(t, out, n.rows(), n.try)
+		n.tryAll(t, out, n.restoreRows(), n.tryRestore)
+	})
+	if allNodes {
+		t.Run("sentinel", func(t *testing.T) {
+			n := startNodeStage(t, true)
+			n.tryAll(t, out, n.sentinelRows(), n.try)
+		})
+	}
+	out.Flush()
+	t.Log("\n" + table.String())
+	if path := os.Getenv("NODES_TABLE"); path != "" {
+		if err := os.WriteFile(path, []byte(table.String()), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// nodeStage is the world with two nodes of alfa.
+type nodeStage struct {
+	*faultStage
+	servers *nodeServers
+	first   *Provider
+	second  *Provider
+
+	next     atomic.Int64 // counts submissions: the nodes take turns
+	waited   atomic.Int64 // answers 451 to what the other node works on
+	pace     <-chan time.Time
+	mu       sync.Mutex
+	accepted map[*Provider][]time.Time // 250s, in their order
+}
+
+func startNodeStage(t *testing.T, sentinel bool) *nodeStage {
+	t.Helper()
+	if !testpostgres.Installed() {
+		skip(t, "no PostgreSQL: contrib/debian/setup.sh installs it")
+	}
+	n := &nodeStage{faultStage: newFaultStage(t), servers: &nodeServers{}, accepted: map[*Provider][]time.Time{}}
+	n.backend, n.twoNodes = n.servers.backend(sentinel), "alfa"
+	n.begin(t)
+	n.first, n.second = n.world.Provider("alfa"), n.world.Provider("alfa2")
+	return n
+}
+
+func (n *nodeStage) tryAll(t *testing.T, out *tabwriter.Writer, rows []fault, try func(*testing.T, int, fault) (string, error)) {
+	t.Helper()
+	only := os.Getenv("NODES")
+	for i, f := range rows {
+		if !allNodes && !f.short || only != "" && !strings.Contains(","+only+",", ","+f.point+",") {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s-%d", f.point, i), func(t *testing.T) {
+			row, err := try(t, i, f)
+			fmt.Fprintln(out, row)
+			t.Log(row)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if t.Failed() && n.hopeless || n.stopped.Err() != nil {
+			return
+		}
+	}
+}
+
+// perSecond is how many messages the clients submit, at most.
+const perSecond = 20
+
+// steady are many clients with perSecond messages in all, each a queue that tries
+// the next node when one has not taken it.
+func (n *nodeStage) steady(l *load) {
+	l.clients, l.letters = 30, 100
+	n.pace = time.Tick(time.Second / perSecond)
+	l.submit = func(l *load, w *letter) error {
+		if w.next.IsZero() {
+			<-n.pace
+		}
+		return n.submit(l, w, []*Provider{n.first, n.second}[n.next.Add(1)%2])
+	}
+}
+
+// clientPatience is how long a client waits for an answer. It goes away without
+// one, and leaves the connection open, as one does whose network is broken.
+const clientPatience = 8 * time.Second
+
+var errGoneAway = errors.New("the client has waited long enough")
+
+func (n *nodeStage) submit(l *load, w *letter, node *Provider) error {
+	result := make(chan error, 1)
+	go func() { result <- node.Submit(NewMail(w.data, w.from, l.to...)) }()
+	select {
+	case err := <-result:
+		if err == nil {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.accepted[node] = append(n.accepted[node], time.Now())
+		}
+		return err
+	case <-time.After(clientPatience):
+		return errGoneAway
+	}
+}
+
+// acceptedSince counts the messages that nodes have taken.
+func (n *nodeStage) acceptedSince(since time.Time, nodes ...*Provider) (count int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, node := range nodes {
+		for _, at := range n.accepted[node] {
+			if at.After(since) {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// backWithin is how long mail may still wait when what it needs is there again.
+const backWithin = 10 * time.Second
+
+// back waits until each node takes mail again.
+func (n *nodeStage) back(what string, within time.Duration) error {
+	up := time.Now()
+	for _, node := range []*Provider{n.first, n.second} {
+		err := waitFor(node.Name+" takes mail again", within, func() error {
+			if n.acceptedSince(up, node) == 0 {
+				return errors.New("it does not")
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%s: both nodes take mail again after %.1f s\n", what, time.Since(up).Seconds())
+	return nil
+}
+
+// leasesEnd ends the time of all leases: the clock of Redis cannot be moved.
+func (n *nodeStage) leasesEnd() error {
+	return n.servers.redis.Do("EVAL", "for _, k in ipairs(redis.call('KEYS', 'pec:lease:*')) do redis.call('PEXPIRE', k, 1) end return 1", "0")
+}
