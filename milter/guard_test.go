@@ -156,7 +156,7 @@ func rawConn(t testing.TB, path string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	conn.Write(hello)
 	if command, _ := readFrame(t, conn); command != 'O' {
 		t.Fatalf("negotiation is answered with %q", command)
