@@ -115,7 +115,7 @@ func TestUntouched(t *testing.T) {
 }
 
 // Several messages on one connection, with an abort where Postfix and Sendmail
-// send one and without: none sees anything of another.
+// send one and without: none sees anything of another. (SM-03)
 func TestSeveralMessages(t *testing.T) {
 	var sent atomic.Int32
 	door := &fakeDoor{handle: func(_ context.Context, tr *point.Transaction) (*point.Verdict, error) {

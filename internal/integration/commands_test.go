@@ -44,7 +44,10 @@ func (s *stage) stories() map[string]command {
 		"sendmail":  {"PROVIDER FILE FROM TO", s.sendmail}, // sendmail(1), by root
 		"smtp":      {"USER LINE", s.smtp},                 // lines of SMTP, as submit; prints the replies; any number
 		"originals": {"FROM DOMAIN", s.originals},          // submits all nasty messages, compares
-		"large":     {"MEGABYTES FROM TO", s.large},
+		// A client that keeps to no rule; USER may be "nobody". dialogue_test.go has what
+		// FILE says.
+		"dialogue": {"PROVIDER USER FILE", s.dialogue},
+		"large":    {"MEGABYTES FROM TO", s.large},
 
 		// What arrives. await: N messages of a kind, no two by the same provider about
 		// the same submission, and no more when all queues are empty; ABOUT is part of

@@ -70,6 +70,7 @@ func TestNoPlace(t *testing.T) {
 	})
 }
 
+// SM-06: what is over the bound is closed, and told once.
 func TestListener(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
