@@ -17,7 +17,7 @@ func newNode(p *Provider) *Provider {
 }
 
 // shared are the files of a provider's pec-milter that all of its nodes have.
-var shared = [...]string{"secret", "pin", "accounts", "signer.pem", "softhsm2.conf", "redis-password", "postgresql-password"}
+var shared = [...]string{"secret", "pin", "accounts", "signer.pem", "softhsm2.conf", "tokens", "redis-password", "postgresql-password"}
 
 // shareFiles gives a second node the files of the first, and a way to the
 // mailboxes' user database. Some come later.

@@ -109,7 +109,7 @@ func (n *nodeServers) address(host int) string {
 // listen are the lines of a Redis that listens where both nodes reach it, and can
 // have replicas. They have one password.
 func (n *nodeServers) listen(port int) []string {
-	return []string{fmt.Sprintf("port %d", port), "bind 127.0.0.1 " + n.address(redisHost), "protected-mode no", "repl-diskless-sync-delay 0"}
+	return []string{fmt.Sprintf("port %d", port), "bind " + n.address(redisHost), "protected-mode no", "repl-diskless-sync-delay 0"}
 }
 
 // startSentinels starts a replica and three Sentinels, and waits until they know
@@ -142,7 +142,7 @@ func (n *nodeServers) startSentinel(p *Provider, name string) error {
 	n.ports = append(n.ports, port)
 	host, dir := n.address(redisHost), filepath.Join(p.Dir, name)
 	conf := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("bind 127.0.0.1 %s\nprotected-mode no\nport %d\ndir %s\nsentinel announce-ip %s\n", host, port, dir, host) +
+	text := fmt.Sprintf("bind %s\nprotected-mode no\nport %d\ndir %s\nsentinel announce-ip %s\n", host, port, dir, host) +
 		fmt.Sprintf("sentinel monitor pec %s %d 2\nsentinel auth-user pec pec-sentinel\nsentinel auth-pass pec %s\n", host, n.redisPort, n.redis.password) +
 		"sentinel down-after-milliseconds pec 2000\nsentinel failover-timeout pec 10000\n"
 	if err := errors.Join(makeDirectories(p.Dir, name), os.WriteFile(conf, []byte(text), 0o600)); err != nil {
@@ -159,7 +159,7 @@ func (n *nodeServers) startSentinel(p *Provider, name string) error {
 // sentinelsKnow: each has seen the replica and the two others.
 func (n *nodeServers) sentinelsKnow() error {
 	for _, port := range n.ports {
-		out, err := run(nil, "redis-cli", "-p", fmt.Sprint(port), "SENTINEL", "MASTER", "pec")
+		out, err := run(nil, "redis-cli", "-h", n.address(redisHost), "-p", fmt.Sprint(port), "SENTINEL", "MASTER", "pec")
 		if err != nil {
 			return err
 		}
