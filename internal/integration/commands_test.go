@@ -67,7 +67,10 @@ func (s *stage) stories() map[string]command {
 		"quarantined": {"PROVIDER VIRUS", s.quarantined}, // it keeps a message with that
 		// A recipient waits in Postfix's queue, put off.
 		"await-queued": {"PROVIDER RECIPIENT", s.awaitQueued},
-		"pause":        {"DURATION", s.pause},
+		// Outbox recipients wait there too; FILE has names of queue files, and they are
+		// in none of these. Prints the names of those that they are in.
+		"outbox-queued": {"PROVIDER [FILE]", s.outboxQueued},
+		"pause":         {"DURATION", s.pause},
 
 		// The rules of the daily log that this story breaks on purpose: all others must
 		// hold at its end. BREACH is an address of the message and part of the rule.
@@ -84,6 +87,9 @@ func (s *stage) stories() map[string]command {
 		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
 		"clock": {"PROVIDER DURATION", s.clock},
 		"jump":  {"PROVIDER DURATION", s.jump}, // and is seen to have been set
+		// The daemon fails as docs/faults.md says ("none": no more), until the end of
+		// the story.
+		"fault": {"PROVIDER ORDER", s.fault},
 
 		// doctor finds these checks bad and no others. What makes things bad, until the
 		// end of the story: trust ("expired" revocation lists, an "old" directory), the

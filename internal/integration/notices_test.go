@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
@@ -108,28 +109,80 @@ func (s *stage) awaitQueued(_ *bytes.Buffer, _ *testscript.TestScript, args []st
 		return err
 	}
 	return waitFor(args[1]+" put off", patience, func() error {
-		waiting, err := p.Queue()
+		waiting, err := waitingAt(p)
 		if err != nil {
 			return err
 		}
-		for line := range strings.Lines(waiting) {
-			var queued struct {
-				Recipients []struct {
-					Address string `json:"address"`
-					Reason  string `json:"delay_reason"`
-				} `json:"recipients"`
-			}
-			if err := json.Unmarshal([]byte(line), &queued); err != nil {
-				return err
-			}
-			for _, r := range queued.Recipients {
-				if r.Address == args[1] && r.Reason != "" {
-					return nil
-				}
+		for _, w := range waiting {
+			if w.address == args[1] && w.reason != "" {
+				return nil
 			}
 		}
 		return errors.New("it is not")
 	})
+}
+
+// outboxQueued waits until outbox recipients are in the queue, none of them in a
+// queue file that a file of the story names, and prints their queue files.
+func (s *stage) outboxQueued(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	var old []string
+	for _, file := range args[1:] {
+		old = append(old, strings.Fields(ts.ReadFile(file))...)
+	}
+	return waitFor("outbox recipient in another queue file", patience, func() error {
+		out.Reset()
+		waiting, err := waitingAt(p)
+		if err != nil {
+			return err
+		}
+		for _, w := range waiting {
+			switch {
+			case pec.Domain(w.address) != point.OutboxDomain:
+			case slices.Contains(old, w.file):
+				return fmt.Errorf("%s is still in %s", w.address, w.file)
+			default:
+				fmt.Fprintln(out, w.file)
+			}
+		}
+		if out.Len() == 0 {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+}
+
+// waiting is a recipient in Postfix's queue.
+type waiting struct {
+	file, address string
+	reason        string // empty: it was not put off yet
+}
+
+func waitingAt(p *Provider) ([]waiting, error) {
+	queue, err := p.Queue()
+	if err != nil {
+		return nil, err
+	}
+	var all []waiting
+	for line := range strings.Lines(queue) {
+		var queued struct {
+			File       string `json:"queue_id"`
+			Recipients []struct {
+				Address string `json:"address"`
+				Reason  string `json:"delay_reason"`
+			} `json:"recipients"`
+		}
+		if err := json.Unmarshal([]byte(line), &queued); err != nil {
+			return nil, err
+		}
+		for _, r := range queued.Recipients {
+			all = append(all, waiting{queued.File, r.Address, r.Reason})
+		}
+	}
+	return all, nil
 }
 
 // pause gives what must not come the time to come; the timer works every second.

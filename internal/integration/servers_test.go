@@ -52,6 +52,18 @@ func (s *stage) moveClock(args []string, move func(*Provider, time.Duration) err
 	return move(p, by)
 }
 
+func (s *stage) fault(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	if args[1] == "none" {
+		return p.OrderFault("")
+	}
+	s.changed = append(s.changed, func() error { return p.OrderFault("") })
+	return p.OrderFault(args[1])
+}
+
 func (s *stage) postfix(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
 	p, err := s.provider(args[0])
 	if err != nil {
