@@ -73,6 +73,13 @@ func (s *Site) SetPostfix(setting string) error { return s.editPostfix("-e", set
 // ResetPostfix takes a setting out of main.cf: its default holds again.
 func (s *Site) ResetPostfix(name string) error { return s.editPostfix("-X", name) }
 
+// PostfixSetting is a setting ("name = value") as main.cf has it; empty where its
+// default holds.
+func (s *Site) PostfixSetting(name string) (string, error) {
+	out, err := run(nil, "postconf", "-c", s.postfixDir(), "-n", name)
+	return strings.TrimSpace(string(out)), err
+}
+
 func (s *Site) editPostfix(arguments ...string) error {
 	if _, err := run(nil, append([]string{"postconf", "-c", s.postfixDir()}, arguments...)...); err != nil {
 		return err

@@ -70,7 +70,16 @@ func (s *stage) postfix(_ *bytes.Buffer, _ *testscript.TestScript, args []string
 		return err
 	}
 	name, _, _ := strings.Cut(args[1], "=")
-	s.changed = append(s.changed, func() error { return p.ResetPostfix(name) })
+	before, err := p.PostfixSetting(name)
+	if err != nil {
+		return err
+	}
+	s.changed = append(s.changed, func() error {
+		if before == "" {
+			return p.ResetPostfix(name)
+		}
+		return p.SetPostfix(before)
+	})
 	return p.SetPostfix(args[1])
 }
 
