@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pec-milter/pec-milter/internal/testpki"
@@ -67,6 +68,11 @@ func (p *Provider) prepare() (*pec.Provider, error) {
 
 // AddUsers makes mailboxes whose users own their address and refuse ordinary mail.
 func (p *Provider) AddUsers(locals ...string) error {
+	for _, local := range locals {
+		if slices.ContainsFunc(p.accounts, func(line string) bool { return strings.HasPrefix(line, local+"@"+p.Domain+" ") }) {
+			return fmt.Errorf("%s@%s is there already: take another name", local, p.Domain)
+		}
+	}
 	if err := p.Site.AddUsers(locals...); err != nil {
 		return err
 	}
