@@ -70,7 +70,7 @@ func milterRules(contentTimeout time.Duration) []rule {
 // doorRules are those of every service that pec-milter judges or feeds.
 func doorRules() []rule {
 	return []rule{
-		{"receive_override_options", "no_address_mappings,no_header_body_checks", "receipts would name addresses that nobody wrote", hasAll},
+		{"receive_override_options", "no_address_mappings", "receipts would name addresses that nobody wrote", hasAll},
 		{"content_filter", "", "certified mail would be changed", nil},
 		{"smtpd_proxy_filter", "", "certified mail would be changed", nil},
 	}
