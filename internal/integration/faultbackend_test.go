@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -19,15 +18,15 @@ const (
 	servers = "servers" // state on Redis, log and records in PostgreSQL
 )
 
-// chooseBackend takes the one that FAULTS_BACKEND names; SQLite by default.
-func (s *faultStage) chooseBackend(t *testing.T) {
+// useBackend gives each provider the backend of this name.
+func (s *faultStage) useBackend(t *testing.T, name string) {
 	t.Helper()
-	switch s.name = cmp.Or(os.Getenv("FAULTS_BACKEND"), sqlite); s.name {
+	switch s.name = name; name {
 	case sqlite:
 	case servers:
 		s.backend = startServers
 	default:
-		t.Fatalf("FAULTS_BACKEND=%s: %s or %s", s.name, sqlite, servers)
+		t.Fatalf("FAULTS_BACKEND=%s: %s or %s", name, sqlite, servers)
 	}
 }
 

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	_ "modernc.org/sqlite" // some faults lock the daemon's database
@@ -27,6 +29,7 @@ type fault struct {
 	times int    // how often it is to happen, at least
 	on    string // sqlite, servers: with that backend alone
 	short bool   // make test has it too
+	long  int    // its minutes, where they are many: it begins early
 	// during makes it happen while there is load; it says t.injected() each time.
 	during func(t *trial) error
 	// after acts when all clients have their answers, before everything is looked
@@ -39,36 +42,27 @@ type fault struct {
 // TestFaults: under load, each fault happens again and again; then all is up
 // again, the queues are emptied, and what the clients were told is compared with
 // mailboxes and legal logs. Nothing may be lost, nothing seen twice.
+//
+// Most of a row's time is spent waiting: with FAULTS_WORLDS several rows run at
+// once, each in a world of its own.
 func TestFaults(t *testing.T) {
-	s := startFaultStage(t)
-	var table strings.Builder
-	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "point\twhat\tmessages\tfaults\tlost\tnotice without message\tmessage without notice\tvisible duplicates\t(foreign)\tother\tseconds")
-	only := os.Getenv("FAULTS")
-	for n, f := range faults() {
-		if !allFaults && !f.short || f.on != "" && f.on != s.name || only != "" && !strings.Contains(","+only+",", ","+f.point+",") {
-			continue
-		}
-		t.Run(fmt.Sprintf("%s-%d", f.point, n), func(t *testing.T) {
-			row, err := s.try(t, n, f)
-			fmt.Fprintln(out, row)
-			t.Log(row)
-			if err != nil {
-				t.Error(err)
-			}
-		})
-		if t.Failed() && s.hopeless || s.stopped.Err() != nil {
-			break
-		}
-		if end, limited := t.Deadline(); limited && time.Until(end) < time.Minute {
-			t.Error("no time left for the rest") // the table is worth more than a panic
-			break
-		}
+	backend := cmp.Or(os.Getenv("FAULTS_BACKEND"), sqlite)
+	stages := startFaultStages(t, backend)
+	table := &faultTable{rows: map[int]string{}}
+	queue := make(chan int)
+	var workers sync.WaitGroup
+	for _, s := range stages {
+		workers.Go(func() { s.work(t, queue, table) })
 	}
-	out.Flush()
-	t.Log("seed ", s.seed, "\n", table.String())
+	for _, n := range wantedFaults(backend) {
+		queue <- n
+	}
+	close(queue)
+	workers.Wait()
+	text := table.String()
+	t.Log("\n" + text)
 	if path := os.Getenv("FAULTS_TABLE"); path != "" {
-		if err := os.WriteFile(path, []byte(table.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -85,13 +79,22 @@ type faultStage struct {
 	hopeless bool          // the world cannot be brought up again
 }
 
-// startFaultStage starts a world of daemons that fail where they are told to.
-func startFaultStage(t *testing.T) *faultStage {
+// startFaultStages starts as many worlds of daemons that fail where they are told
+// to as FAULTS_WORLDS says; one by default.
+func startFaultStages(t *testing.T, backend string) (stages []*faultStage) {
 	t.Helper()
-	s := newFaultStage(t)
-	s.chooseBackend(t)
-	s.begin(t)
-	return s
+	worlds, err := strconv.Atoi(cmp.Or(os.Getenv("FAULTS_WORLDS"), "1"))
+	if err != nil || worlds < 1 {
+		t.Fatalf("FAULTS_WORLDS=%s: a number, of 1 at least", os.Getenv("FAULTS_WORLDS"))
+	}
+	for range worlds {
+		s := newFaultStage(t)
+		s.useBackend(t, backend)
+		s.begin(t)
+		t.Log("seed ", s.seed)
+		stages = append(stages, s)
+	}
+	return stages
 }
 
 // newFaultStage has a stage of its own; begin starts its world.
