@@ -20,16 +20,7 @@ func (s *session) decide(ctx context.Context, m gomilter.Modifier) (*gomilter.Re
 	if err := t.complete(s.server.config.Clock); err != nil {
 		return nil, err
 	}
-	var verdict *point.Verdict
-	err := s.await(ctx, m, func() (err error) {
-		leave, err := s.server.places.Enter(ctx)
-		if err != nil {
-			return err
-		}
-		defer leave() // also a door that is too late has its place until it ends
-		verdict, err = s.server.config.Door.Handle(ctx, &t.Transaction)
-		return err
-	})
+	verdict, err := s.ask(ctx, m)
 	switch {
 	case err != nil:
 		return nil, err
@@ -39,6 +30,7 @@ func (s *session) decide(ctx context.Context, m gomilter.Modifier) (*gomilter.Re
 		return gomilter.RespDiscard, nil
 	}
 	if err := change(ctx, m, &t.Transaction, verdict); err != nil {
+		s.server.working.Go(func() { abandon(verdict) })
 		return nil, fmt.Errorf("changing the message: %w", err)
 	}
 	if verdict.Sent != nil {
@@ -48,6 +40,35 @@ func (s *session) decide(ctx context.Context, m gomilter.Modifier) (*gomilter.Re
 		}
 	}
 	return gomilter.RespAccept, nil
+}
+
+// ask asks the door about the message. A verdict that comes when nobody waits for
+// it any more is abandoned then and not before, for until then the door is at work.
+func (s *session) ask(ctx context.Context, m gomilter.Modifier) (*point.Verdict, error) {
+	t, given := s.t, make(chan *point.Verdict, 1)
+	err := s.await(ctx, m, func() error {
+		defer close(given)
+		leave, err := s.server.places.Enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave() // also a door that is too late has its place until it ends
+		verdict, err := s.server.config.Door.Handle(ctx, &t.Transaction)
+		given <- verdict
+		return err
+	})
+	if err != nil {
+		s.server.working.Go(func() { abandon(<-given) })
+		return nil, err
+	}
+	return <-given, nil
+}
+
+// abandon tells the door that its verdict, if it gave one, is not carried out.
+func abandon(verdict *point.Verdict) {
+	if verdict != nil && verdict.Abandoned != nil {
+		verdict.Abandoned()
+	}
 }
 
 // await runs work in a goroutine of its own and tells the MTA every second that

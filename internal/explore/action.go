@@ -159,8 +159,15 @@ func (r *run) smtp(l letter, enter func(*point.Transaction) door) (told bool) {
 func (r *run) decide(l letter, enter func(*point.Transaction) door) (d decision) {
 	t := r.transaction(l)
 	d.Verdict, d.err = enter(t).Handle(context.Background(), t)
-	if d.err != nil || d.Discard || r.resumed && len(r.replay) == 0 {
-		return d // or it went on after its time: nobody asks for Sent
+	if d.err != nil || d.Discard {
+		return d
+	}
+	late := r.resumed && len(r.replay) == 0 // it went on after its time: nobody wants it any more
+	if d.sent = r.changed(late); d.sent != nil {
+		if d.Abandoned != nil {
+			d.Abandoned()
+		}
+		return d
 	}
 	if r.eager && d.Replace != nil {
 		r.tooEarly(d.Verdict, l)
@@ -169,6 +176,15 @@ func (r *run) decide(l letter, enter func(*point.Transaction) door) (d decision)
 		d.sent = d.Sent(context.Background(), r.clock())
 	}
 	return d
+}
+
+// changed tells our MTA what becomes of the message.
+func (r *run) changed(late bool) error {
+	if late {
+		return errFault
+	}
+	_, err := r.Around(context.Background(), change, func() (any, error) { return nil, nil })
+	return err
 }
 
 // tooEarly issues the acceptance that a verdict owes.

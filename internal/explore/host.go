@@ -22,6 +22,9 @@ func newHost() *host { return &host{known: map[string]*step{}} }
 // clock is the clock as an effect, which cannot fail.
 const clock fault.Effect = "clock"
 
+// change is what the MTA is told of a message, before SENT.
+const change fault.Effect = "change of the message"
+
 // step is the place between two answers: what the code does next.
 type step struct {
 	effect fault.Effect

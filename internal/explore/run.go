@@ -31,7 +31,7 @@ const (
 // those whose answer may be out of date when a step that hung goes on. Neither
 // leaves a trace: whether they were done or not makes no difference.
 var (
-	constant = []fault.Effect{fault.Directory, fault.Scan, fault.Key, fault.Sign, fault.Submission, fault.Verdict}
+	constant = []fault.Effect{fault.Directory, fault.Scan, fault.Key, fault.Sign, fault.Submission, fault.Verdict, change}
 	reads    = []fault.Effect{
 		fault.Done, fault.LogLogged, fault.LogFailed, fault.LatestIntent, fault.Intent, fault.Outcome, fault.Waits,
 	}

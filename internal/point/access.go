@@ -81,7 +81,7 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 	}
 	// Step 9: replace, outbox recipients, SENT, accept.
 	a.Logger.Info("accepted", "queue_id", t.QueueID, "id", attempt.Facts.Data.ID)
-	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt)}, nil
+	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt), Abandoned: attempt.release}, nil
 }
 
 // recipientKinds is Access step 5: RFC 6109 section 2.2.1.

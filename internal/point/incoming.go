@@ -154,7 +154,9 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 	if attempt.Facts.Virus != "" {
 		owed = append(owed, i.Secret.outboxAddress(pec.VirusDetection, attempt.ID))
 	}
-	return &Verdict{RemoveRecipients: attempt.Facts.Virus != "", AddRecipients: owed, Sent: i.sent(attempt)}, nil
+	return &Verdict{
+		RemoveRecipients: attempt.Facts.Virus != "", AddRecipients: owed, Sent: i.sent(attempt), Abandoned: attempt.release,
+	}, nil
 }
 
 // keep records the verdict on an envelope, and keeps an infected one.

@@ -52,6 +52,10 @@ type Verdict struct {
 	// Sent, if not nil, is called after the MTA was told all of the above and
 	// just before the accept. If it fails the answer is a temporary failure.
 	Sent func(context.Context, time.Time) error
+	// Abandoned, if not nil, is called in place of Sent when the verdict is not
+	// carried out and nothing of it goes on: a repeat of the message need not wait
+	// until the lease of this attempt runs out. It may take a few seconds.
+	Abandoned func()
 }
 
 // Reply is an SMTP reply that a door gives. As an error it is the only kind

@@ -91,5 +91,5 @@ func (a *Access) refuse(t *Transaction, attempt *attempt) *Verdict {
 	a.Logger.Info("refused", "queue_id", t.QueueID, "id", attempt.Facts.Data.ID, "sender", t.ReversePath,
 		"reason", attempt.Facts.Data.Detail)
 	owed := []string{a.Secret.outboxAddress(pec.NonAcceptance, attempt.ID)}
-	return &Verdict{RemoveRecipients: true, AddRecipients: owed, Sent: a.sent(attempt)}
+	return &Verdict{RemoveRecipients: true, AddRecipients: owed, Sent: a.sent(attempt), Abandoned: attempt.release}
 }
