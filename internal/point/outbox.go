@@ -25,19 +25,9 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 
 // serveOutbox records that the message is in the queue, and issues the notice.
 func (d *DeliveryPoint) serveOutbox(ctx context.Context, t *Transaction, m *message, recipient string, kind pec.Kind, id TransactionID) error {
-	intent, err := d.Records.Intent(ctx, id)
-	if errors.Is(err, ErrUnknown) {
-		intent, err = d.restore(ctx, t, m, kind, id)
-	}
-	if errors.Is(err, ErrUnknown) {
-		d.Logger.Error("outbox recipient of a transaction that is not recorded", "queue_id", t.QueueID, "recipient", recipient)
-	}
+	intent, err := d.transaction(ctx, t, m, recipient, kind, id)
 	if err != nil {
-		return fmt.Errorf("transaction of %s: %w", recipient, err)
-	}
-	if !belongs(t, m, kind, intent) {
-		d.Logger.Error("outbox recipient on another message", "queue_id", t.QueueID, "recipient", recipient, "id", m.id())
-		return fmt.Errorf("outbox recipient %s belongs to message %s", recipient, intent.Facts.Data.ID)
+		return err
 	}
 	claimed, err := d.commit(ctx, m, kind, intent)
 	if err != nil {
@@ -53,7 +43,28 @@ func (d *DeliveryPoint) serveOutbox(ctx context.Context, t *Transaction, m *mess
 	case pec.VirusDetection:
 		return d.virusDetection(ctx, intent, claimed)
 	}
-	return fmt.Errorf("outbox recipient %s: no notice of that kind is owed", recipient)
+	return fmt.Errorf("outbox recipient %s: %w: none of that kind is ever owed", recipient, errLost)
+}
+
+// transaction is the intent that an outbox recipient speaks of, as it was recorded
+// or as the message in the queue brings it back; errLost if it does not, or if it
+// belongs to another message.
+func (d *DeliveryPoint) transaction(ctx context.Context, t *Transaction, m *message, recipient string, kind pec.Kind, id TransactionID) (*Intent, error) {
+	intent, err := d.Records.Intent(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		intent, err = d.restore(ctx, t, m, kind, id)
+	}
+	switch {
+	case errors.Is(err, ErrUnknown) || err == nil && kind == pec.VirusDetection && intent.Facts.Virus == "":
+		d.Logger.Warn("outbox recipient of a transaction that is not recorded", "queue_id", t.QueueID, "recipient", recipient)
+		return nil, fmt.Errorf("transaction of %s: %w: not recorded", recipient, errLost)
+	case err != nil:
+		return nil, fmt.Errorf("transaction of %s: %w", recipient, err)
+	case !belongs(t, m, kind, intent):
+		d.Logger.Warn("outbox recipient on another message", "queue_id", t.QueueID, "recipient", recipient, "id", m.id())
+		return nil, fmt.Errorf("transaction of %s: %w: it is that of message %s", recipient, errLost, intent.Facts.Data.ID)
+	}
+	return intent, nil
 }
 
 // belongs tells whether an outbox recipient came on the message for which it was

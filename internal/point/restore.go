@@ -12,19 +12,25 @@ import (
 // has lost: an older backup was restored, or a replica took over that lagged. The
 // outbox address carries our HMAC, so that a door has accepted the envelope; the
 // envelope has what its notices say; and it is judged again, for nothing else
-// ties the two together now. The error is ErrUnknown where there is no such
-// envelope, as for what was refused: its notice cannot be made again.
+// ties the two together now. A peer's goes to the antivirus again, for what was
+// found is lost too. The error is ErrUnknown where there is no such envelope, as
+// for what was refused: its notice cannot be made again.
 func (d *DeliveryPoint) restore(ctx context.Context, t *Transaction, m *message, kind pec.Kind, id TransactionID) (*Intent, error) {
-	if m.data == nil || kind != pec.Acceptance && kind != pec.ServerAcceptance {
+	if m.data == nil || kind == pec.NonAcceptance {
 		return nil, ErrUnknown
 	}
 	intent, err := d.restored(t, kind, id)
 	if err != nil {
 		return nil, err
 	}
-	event := EventReceived
-	if intent.Door == AccessDoor {
-		event = EventAccepted
+	event := EventAccepted
+	if intent.Door == IncomingDoor {
+		event = EventReceived
+		finding, err := d.scan(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		intent.Facts.Virus = finding.Virus
 	}
 	row := messageEvent(event, intent.Door, t.QueueID, intent.Time, &intent.Facts.Data)
 	row.Detail = "recorded again from the message in the queue"
@@ -70,7 +76,7 @@ func (d *DeliveryPoint) restored(t *Transaction, kind pec.Kind, id TransactionID
 			intent.Time = pec.LegalTime(since)
 		}
 	}
-	if kind == pec.Acceptance && intent.Door != AccessDoor {
+	if kind == pec.Acceptance && intent.Door != AccessDoor || kind == pec.VirusDetection && intent.Door != IncomingDoor {
 		return nil, ErrUnknown
 	}
 	return intent, nil

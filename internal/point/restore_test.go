@@ -3,9 +3,11 @@ package point_test
 import (
 	"bytes"
 	"database/sql"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -86,16 +88,114 @@ func TestAcceptanceAfterLoss(t *testing.T) {
 	}
 }
 
-// TestRefusalLost: what was refused has no envelope, and its reason is lost: the
-// outbox recipient stays in the queue.
-func TestRefusalLost(t *testing.T) {
+// TestNoticeLost: what was refused has no envelope, and its reason is lost; so is a
+// virus that is not found again. The outbox recipient stays in the queue for 12
+// hours, should the database come back; then it is given up, the operator is told
+// once, the legal log has it, and nobody gets anything.
+func TestNoticeLost(t *testing.T) {
+	for kind, begin := range map[pec.Kind]func(*world){
+		pec.NonAcceptance: func(w *world) {
+			check(t, w.alfa.submit(&mail{mario, []string{anna}, message(mario, luca)}))
+		},
+		pec.VirusDetection: func(w *world) {
+			check(t, w.beta.submit(&mail{anna, []string{mario}, message(anna, mario)}))
+			w.alfa.viruses = []string{"Buongiorno"}
+			w.beta.runQueue()
+			w.alfa.viruses = nil
+		},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t)
+			begin(w)
+			n := w.alfa
+			for _, m := range n.queue {
+				m.data = w.received(m.data)
+			}
+			told := n.alarms("a notice is lost")
+			n.loseRecords()
+			for _, after := range []time.Duration{0, 11*time.Hour + 59*time.Minute} {
+				w.now = w.now.Add(after)
+				w.run()
+				if len(n.queue) != 1 || !strings.HasPrefix(n.queue[0].recipients[0], string(kind)+".") || told() != "" {
+					t.Fatalf("after %v: queue has %v, log %q, want the outbox recipient of %s, and nothing", after, n.queue, told(), kind)
+				}
+			}
+			owed := n.queue[0].recipients[0]
+			for range 3 {
+				w.now = w.now.Add(12 * time.Hour)
+				w.run()
+			}
+			if got := told(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "queue_id=4Q") || !strings.Contains(got, "recipient="+owed) {
+				t.Errorf("log: got %q, want one alarm with queue id and %s", got, owed)
+			}
+			if rows := logged(t, n, point.EventUndelivered); rows != 1 || len(n.queue) != 0 {
+				t.Errorf("got %d rows of what was given up and %d messages in the queue, want 1 and 0", rows, len(n.queue))
+			}
+			expect(t, "mailbox of mario", n.kinds(mario), "")
+		})
+	}
+}
+
+// TestOutboxOnAnotherMessage: the notice of one message cannot be made from
+// another one; that comes to an end as well, and the right one goes out.
+func TestOutboxOnAnotherMessage(t *testing.T) {
 	w := newWorld(t)
-	check(t, w.alfa.submit(&mail{mario, []string{anna}, message(mario, luca)}))
-	w.alfa.loseRecords()
+	n := w.alfa
+	check(t, n.submit(&mail{mario, []string{luca}, message(mario, luca)}))
+	check(t, n.submit(&mail{mario, []string{anna}, message(mario, anna)}))
+	outbox := n.queue[0].recipients[1]
+	wrong := &mail{mario, []string{outbox}, w.received(n.queue[1].data)}
+	n.queue = []*mail{n.queue[0], wrong}
 	w.run()
-	expect(t, "mailbox of mario", w.alfa.kinds(mario), "")
-	if len(w.alfa.queue) != 1 || !strings.HasPrefix(w.alfa.queue[0].recipients[0], string(pec.NonAcceptance)+".") {
-		t.Errorf("queue: got %v, want the outbox recipient of non-accettazione", w.alfa.queue)
+	if len(n.queue) != 1 || n.queue[0].recipients[0] != outbox {
+		t.Fatalf("queue: got %v, want the outbox recipient on the wrong message", n.queue)
+	}
+	told := n.alarms("a notice is lost")
+	w.now = w.now.Add(12 * time.Hour)
+	w.run()
+	if len(n.queue) != 0 || strings.Count(told(), "\n") != 1 {
+		t.Errorf("queue has %d messages, log %q, want 0 and one alarm", len(n.queue), told())
+	}
+	expect(t, "mailbox of mario", n.kinds(mario), "accettazione")
+}
+
+// alarms gives the errors with these words that are logged from now on, a line
+// each.
+func (n *node) alarms(words string) func() string {
+	var lines bytes.Buffer
+	n.provider.Logger = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelError}))
+	return func() string {
+		var found []string
+		for line := range strings.Lines(lines.String()) {
+			if strings.Contains(line, words) {
+				found = append(found, line)
+			}
+		}
+		return strings.Join(found, "")
+	}
+}
+
+// TestVirusDetectionAfterLoss: what the antivirus finds again is told to the
+// sender's provider as if nothing had been lost, whichever of the two outbox
+// recipients comes first.
+func TestVirusDetectionAfterLoss(t *testing.T) {
+	for first, want := range []string{"presa-in-carico rilevazione-virus", "rilevazione-virus presa-in-carico"} {
+		w := newWorld(t)
+		check(t, w.beta.submit(&mail{anna, []string{mario}, message(anna, mario)}))
+		w.alfa.viruses = []string{"Buongiorno"}
+		w.beta.runQueue()
+		w.alfa.loseRecords()
+		m := w.alfa.queue[0]
+		if len(m.recipients) != 2 {
+			t.Fatalf("envelope in the queue for %v, want two outbox recipients", m.recipients)
+		}
+		m.recipients[0], m.recipients[1] = m.recipients[first], m.recipients[1-first]
+		w.run()
+		expect(t, "service mailbox of beta", w.beta.kinds(w.beta.provider.Identity.MailReceipt), want)
+		expect(t, "mailbox of mario", w.alfa.kinds(mario), "")
+		if len(w.alfa.queue) != 0 {
+			t.Errorf("queue has %d messages, want 0", len(w.alfa.queue))
+		}
 	}
 }
 
