@@ -33,7 +33,7 @@ func (s *services) openRedis(c *config.Config) error {
 		return &exit{exitConfig, err}
 	}
 	s.closers = append(s.closers, s.redis.Close)
-	s.provider.State = s.redis
+	s.provider.State, s.provider.Shared = s.redis, true
 	return nil
 }
 

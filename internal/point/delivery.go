@@ -158,7 +158,7 @@ func (d *DeliveryPoint) handOver(ctx context.Context, t *Transaction, m *message
 // QUIRK: when three deliveries into one mailbox overlap, Dovecot 2.3 may forget
 // what it knows of duplicates: each writes that file anew.
 func (d *DeliveryPoint) storeInTurn(ctx context.Context, reversePath, recipient string, message io.WriterTo) (string, error) {
-	done, err := d.mailboxes.take(ctx, strings.ToLower(recipient))
+	done, err := d.turn(ctx, strings.ToLower(recipient))
 	if err != nil {
 		return "", fmt.Errorf("waiting for other deliveries into the mailbox: %w", err)
 	}

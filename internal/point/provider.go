@@ -34,8 +34,10 @@ type Provider struct {
 	Scanner    Scanner
 	Quarantine Quarantine // needed with Scanner
 	State      State
-	Log        Log
-	Records    Records
+	// Shared: other nodes have the same State, and deliver into the same mailboxes.
+	Shared  bool
+	Log     Log
+	Records Records
 
 	mailboxes turns // deliveries into one mailbox, one at a time
 }
@@ -99,6 +101,7 @@ var (
 	replyOutbox           = &Reply{550, "5.7.1", "no such domain"}
 	replyMixed            = &Reply{452, "4.5.3", "recipients of different kinds: send them one after the other"}
 	replyInProgress       = &Reply{451, "4.3.0", "the same message is being processed, try again later"}
+	replyMailboxBusy      = &Reply{451, "4.3.0", "other deliveries into this mailbox take too long, try again later"}
 	replyInfected         = &Reply{554, "5.7.0", "message refused: it contains a virus"}
 	replyService          = &Reply{554, "5.7.1", "this mailbox is for notifications between providers"}
 	replyOrdinary         = &Reply{554, "5.7.1", "this certified mailbox does not take ordinary mail"}
