@@ -256,6 +256,7 @@ func TestRedisKilled(t *testing.T) {
 	if err := a.MarkDone(ctx, key); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "Redis has written all", s.written)
 	s.kill()
 	wantErrors(t, a)
 	release()

@@ -110,6 +110,13 @@ func (s *server) launch(arguments ...string) {
 	})
 }
 
+// written tells whether nothing waits any more to be written to the append-only
+// file: what comes while that is flushed to the disk waits.
+func (s *server) written() bool {
+	info := s.admin.Info(ctx, "persistence").Val()
+	return strings.Contains(info, "\naof_buffer_length:0\r") && strings.Contains(info, "\naof_pending_bio_fsync:0\r")
+}
+
 func (s *server) kill() {
 	s.t.Helper()
 	if err := s.process.Process.Kill(); err != nil {
