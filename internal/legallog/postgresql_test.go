@@ -162,14 +162,6 @@ func TestOpenRefusesUnsafe(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesLaterSchemaPostgreSQL(t *testing.T) {
-	log := openPostgreSQL(t, newDSN(t))
-	mustExec(t, log.db, "INSERT INTO legallog_version (version_id, is_applied) VALUES (99, true)")
-	if _, err := OpenPostgreSQL(log.db); err == nil || !strings.Contains(err.Error(), "version 99") {
-		t.Errorf("Open of a database of version 99 = %v, want an error that names it", err)
-	}
-}
-
 // A server that hangs costs each call its time and no more; then all goes on.
 func TestHungServer(t *testing.T) {
 	log := openPostgreSQL(t, newDSN(t))

@@ -86,15 +86,6 @@ func TestReopenKeepsAll(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesLaterSchema(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log.db")
-	log := openFile(t, path)
-	mustExec(t, log.db, "INSERT INTO legallog_version (version_id, is_applied) VALUES (99, 1)")
-	if _, err := Open(log.db); err == nil || !strings.Contains(err.Error(), "version 99") {
-		t.Errorf("Open of a database of version 99 = %v, want an error that names it", err)
-	}
-}
-
 func TestOpenClosedDatabase(t *testing.T) {
 	db := openDatabase(t, SQLiteDSN(filepath.Join(t.TempDir(), "log.db")))
 	db.Close()

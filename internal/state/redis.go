@@ -63,6 +63,34 @@ func (s *RedisStore) Close() error { return s.client.Close() }
 // answerTime bounds one question to Redis, tries again and fail-over included.
 const answerTime = 5 * time.Second
 
+// redisFormat is that of our keys and their values. A Redis that has another one is
+// refused: nodes that do not see each other's leases must not work side by side.
+const redisFormat = "1"
+
+// keepFormat is how long the format is known after the last start of a node.
+const keepFormat = 365 * 24 * time.Hour
+
+// formatScript gives the format of what is there; it is ours where nothing is.
+var formatScript = redis.NewScript(`
+local format = redis.call('GET', KEYS[1])
+if format and format ~= ARGV[1] then return format end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]`)
+
+// checkFormat refuses a Redis that nodes of another format work with, or did.
+func (s *RedisStore) checkFormat(ctx context.Context) error {
+	found, err := formatScript.Run(ctx, s.client, []string{s.prefix + "format"},
+		redisFormat, keepFormat.Milliseconds()).Text()
+	if err != nil {
+		return fmt.Errorf("asking for its format: %w", err)
+	}
+	if found != redisFormat {
+		return fmt.Errorf("its state has format %.20q, this program has format %s: stop all nodes of the other version, "+
+			"then delete the keys %s* or set another redis.prefix; what they hold may be forgotten", found, redisFormat, s.prefix)
+	}
+	return nil
+}
+
 // beginScript gives the start of a node's next process: the clock, in
 // microseconds, so that it grows where Redis has forgotten the last one; and
 // more than the last one, so that it grows where the clock was put back.
@@ -84,6 +112,9 @@ func (s *RedisStore) Begin(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	if err := s.checkFormat(ctx); err != nil {
+		return fmt.Errorf("starting node on Redis %s: %w", s.where, err)
+	}
 	start, err := beginScript.Run(ctx, s.client, []string{s.prefix + "node:" + s.node},
 		s.now().UnixMicro(), keep.Milliseconds()).Int64()
 	if err != nil {

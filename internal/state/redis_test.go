@@ -136,6 +136,37 @@ func TestRedisClock(t *testing.T) {
 	}
 }
 
+// TestRedisOtherFormat is FP-45: the format is recorded, and a state of another one
+// is refused until its keys are deleted.
+func TestRedisOtherFormat(t *testing.T) {
+	s := newServer(t, "").run()
+	mustLease(t, begun(t, s.config(), "a", time.Now()), time.Hour)
+	if got := s.admin.Get(ctx, "pec:format").Val(); got != redisFormat {
+		t.Errorf("format in Redis: got %q, want %q", got, redisFormat)
+	}
+	s.pass(keep) // all else that it has runs out
+	begun(t, s.config(), "a", time.Now())
+	if ttl := s.admin.TTL(ctx, "pec:format").Val(); ttl < keepFormat-time.Hour {
+		t.Errorf("format in Redis runs out in %v, want %v after the last start", ttl, keepFormat)
+	}
+	if err := s.admin.Set(ctx, "pec:format", "99", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	b := openRedis(t, s.config(), "b", time.Now(), slog.New(slog.DiscardHandler))
+	_, ok, leaseErr := b.Lease(ctx, point.Key{8}, time.Minute)
+	for name, err := range map[string]error{"Begin": b.Begin(ctx), "Lease": leaseErr} {
+		for _, want := range []string{`format "99"`, "format " + redisFormat + ":", s.address, "stop all nodes", "delete the keys pec:*"} {
+			if ok || err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s with a state of another format: got %v, want an error with %q", name, err, want)
+			}
+		}
+	}
+	if err := s.admin.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustLease(t, b, time.Minute)
+}
+
 // A lease whose answer was lost is asked for again, and is not held by itself.
 func TestRedisRepeatedQuestion(t *testing.T) {
 	s := newServer(t, "").run()

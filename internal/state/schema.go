@@ -30,7 +30,7 @@ CREATE INDEX state_done_at ON state_done (at);
 DELETE FROM state_version;
 `
 
-func prepare(ctx context.Context, tx *sql.Tx) error {
+func (s *Store) prepare(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS state_version (version INTEGER NOT NULL) STRICT")
 	if err != nil {
 		return err
@@ -42,6 +42,10 @@ func prepare(ctx context.Context, tx *sql.Tx) error {
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("reading the version: %w", err)
+	}
+	if err == nil {
+		s.log.WarnContext(ctx, "state of another version of the program made anew: what it held is asked of the legal log's database again",
+			"found", found, "version", version)
 	}
 	if _, err := tx.ExecContext(ctx, tables); err != nil {
 		return fmt.Errorf("making the tables: %w", err)

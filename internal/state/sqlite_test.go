@@ -63,6 +63,8 @@ func TestForgetsOldMarks(t *testing.T) {
 	wantDone(t, mustOpen(t, db, "b", clock), key, false)
 }
 
+// TestOtherSchemaIsMadeAnew is FP-45: the version is recorded, and a state of
+// another one is made anew, with a line in the log.
 func TestOtherSchemaIsMadeAnew(t *testing.T) {
 	db := openDatabase(t, filepath.Join(t.TempDir(), "state.db"))
 	if err := mustOpen(t, db, "a", time.Now).MarkDone(ctx, key); err != nil {
@@ -72,9 +74,26 @@ func TestOtherSchemaIsMadeAnew(t *testing.T) {
 	if _, err := db.Exec("UPDATE state_version SET version = 99; ALTER TABLE state_done RENAME COLUMN at TO later"); err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, db, "a", time.Now)
+	var log bytes.Buffer
+	s, err := Open(db, "a", time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	wantDone(t, s, key, false)
 	mustLease(t, s, time.Minute)
+	for _, want := range []string{"made anew", "found=99", "version=1"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("log has %q, want %q", log.String(), want)
+		}
+	}
+	var recorded int
+	if err := db.QueryRow("SELECT version FROM state_version").Scan(&recorded); err != nil || recorded != version {
+		t.Errorf("recorded version: got %d, %v, want %d", recorded, err, version)
+	}
+	log.Reset()
+	if _, err := Open(db, "a", time.Now, slog.New(slog.NewTextHandler(&log, nil))); err != nil || log.Len() > 0 {
+		t.Errorf("opened again: %v, log has %q, want nothing", err, log.String())
+	}
 }
 
 func TestClosedDatabase(t *testing.T) {

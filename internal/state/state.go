@@ -64,7 +64,7 @@ func (s *Store) begin(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
-	if err := prepare(ctx, tx); err != nil {
+	if err := s.prepare(ctx, tx); err != nil {
 		return err
 	}
 	err = tx.QueryRowContext(ctx, `INSERT INTO state_nodes (node, starts) VALUES ($1, 1)
