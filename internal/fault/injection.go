@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,44 +69,44 @@ func (i *Injection) Around(ctx context.Context, e Effect, do func() (any, error)
 // reach makes the fault that is due at a point, if one is; the error is the
 // fault's.
 func (i *Injection) reach(ctx context.Context, point string) error {
-	act, n := i.due(point)
-	if act == "" {
+	order, n := i.due(point)
+	if order == (Order{}) {
 		return nil
 	}
-	i.log.Info("fault injected", "point", point, "time", n, "act", act)
-	switch act {
+	i.log.Info("fault injected", "point", point, "time", n, "act", order.Act)
+	switch order.Act {
 	case Kill:
 		i.kill()
 	case Hang:
-		return i.wait(ctx, point)
+		return i.wait(ctx, point, cmp.Or(order.Length, i.hang))
 	}
 	return fmt.Errorf("%w at %s", ErrInjected, point)
 }
 
 // wait hangs. What comes back late is no error.
-func (i *Injection) wait(ctx context.Context, point string) error {
+func (i *Injection) wait(ctx context.Context, point string, length time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %s hung: %w", ErrInjected, point, ctx.Err())
-	case <-time.After(i.hang):
+	case <-time.After(length):
 		return nil
 	}
 }
 
-// due counts that a point is reached, and gives the act that is due there with
+// due counts that a point is reached, and gives the order that is due there with
 // the count.
-func (i *Injection) due(point string) (Act, int) {
+func (i *Injection) due(point string) (Order, int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.renew()
 	if i.order.Point != point {
-		return "", 0
+		return Order{}, 0
 	}
 	i.reached++
 	if !i.order.due(i.reached) {
-		return "", 0
+		return Order{}, 0
 	}
-	return i.order.Act, i.reached
+	return i.order, i.reached
 }
 
 // renew takes the order that stands now.

@@ -43,6 +43,7 @@ func TestAround(t *testing.T) {
 		{name: "killed after", order: "inject.after:1:kill", killed: 1, done: true, err: ErrInjected},
 		{name: "late", order: "inject.before:1:hang", done: true, answered: true},
 		{name: "late answer", order: "inject.after:1:hang", done: true, answered: true},
+		{name: "late as asked for", order: "inject.before:1:hang:1ms", done: true, answered: true},
 		{name: "too late", order: "inject.before:1:hang", cancelled: true, err: context.Canceled},
 		{name: "answer too late", order: "inject.after:1:hang", cancelled: true, done: true, err: context.Canceled},
 	} {

@@ -6,15 +6,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// Order is a fault as it is asked for: <point>:<n>:<act>. The zero value asks for
-// none.
+// Order is a fault as it is asked for: <point>:<n>:<act>, or
+// <point>:<n>:hang:<duration>. The zero value asks for none.
 type Order struct {
 	Point  string // one of Points
 	N      int    // the n-th time that the point is reached; from 1
 	Onward bool   // "n+": that time and every later one
 	Act    Act
+	Length time.Duration // of a Hang; 0: HangTime
 }
 
 // Act is what happens at a point.
@@ -26,7 +28,7 @@ const (
 	Kill Act = "kill"
 	// Err is an error of the effect; at a socket, a connection that breaks.
 	Err Act = "err"
-	// Hang lasts for HangTime, or until the context of the effect ends: then it
+	// Hang lasts for HangTime, or as long as was asked for, or until the context of the effect ends: then it
 	// is an error. Otherwise the effect goes on, late. What has no context (the
 	// key, the directory, a socket) always hangs the whole time, as a token does
 	// that cannot be stopped.
@@ -43,12 +45,16 @@ func ParseOrder(text string) (Order, error) {
 		return Order{}, nil
 	}
 	fields := strings.Split(text, ":")
-	if len(fields) != 3 {
-		return Order{}, fmt.Errorf("fault %q: write <point>:<n>:<act>, for instance inject.after:1:kill", text)
+	var length time.Duration
+	if len(fields) == 4 && fields[2] == string(Hang) {
+		length, _ = time.ParseDuration(fields[3])
+	}
+	if len(fields) != 3 && length <= 0 {
+		return Order{}, fmt.Errorf("fault %q: write <point>:<n>:<act>, for instance inject.after:1:kill, or sign.before:1:hang:5s", text)
 	}
 	count, onward := strings.CutSuffix(fields[1], "+")
 	n, err := strconv.Atoi(count)
-	o := Order{Point: fields[0], N: n, Onward: onward, Act: Act(fields[2])}
+	o := Order{Point: fields[0], N: n, Onward: onward, Act: Act(fields[2]), Length: length}
 	if err != nil || n < 1 {
 		err = fmt.Errorf("%q is no count: write 1, 2 … for that time, 1+ for that time and every later one", fields[1])
 	}

@@ -3,6 +3,7 @@ package fault
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseOrder(t *testing.T) {
@@ -16,6 +17,9 @@ func TestParseOrder(t *testing.T) {
 		{"effect", "inject.after:3:kill\n", Order{Point: "inject.after", N: 3, Act: Kill}, ""},
 		{"onward", "store.before:2+:err", Order{Point: "store.before", N: 2, Onward: true, Act: Err}, ""},
 		{"milter", "access.end-of-message:1:hang", Order{Point: "access.end-of-message", N: 1, Act: Hang}, ""},
+		{"short hang", "sign.before:1:hang:1500ms", Order{Point: "sign.before", N: 1, Act: Hang, Length: 1500 * time.Millisecond}, ""},
+		{"hang for nothing", "sign.before:1:hang:0s", Order{}, "write <point>:<n>:<act>"},
+		{"hang for no duration", "sign.before:1:hang:long", Order{}, "write <point>:<n>:<act>"},
 		{"LMTP", "delivery.reply.after:1:kill", Order{Point: "delivery.reply.after", N: 1, Act: Kill}, ""},
 		{"unknown point", "stored.after:1:kill", Order{}, "no point \"stored.after\"; there are: directory.before, "},
 		{"effect without side", "inject:1:kill", Order{}, "no point \"inject\""},
