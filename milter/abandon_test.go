@@ -28,7 +28,7 @@ func (o *order) add(event string) {
 }
 
 // TestAbandoned: a verdict that is not carried out is abandoned once, when nothing
-// of it goes on any more; one for which Sent is called is not.
+// of it goes on any more; one for which Sent is called is not. (RS-12)
 func TestAbandoned(t *testing.T) {
 	type ask func(context.Context, *point.Transaction, *order) (*point.Verdict, error)
 	sent := func(work func(context.Context) error) func(context.Context, time.Time) error {

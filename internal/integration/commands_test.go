@@ -48,6 +48,12 @@ func (s *stage) stories() map[string]command {
 		// FILE says.
 		"dialogue": {"PROVIDER USER FILE", s.dialogue},
 		"large":    {"MEGABYTES FROM TO", s.large},
+		// Slow clients. crowd: N connections to each of two ports, idle until the end of
+		// the story. slowly: submits a byte in ten seconds, meanwhile the story goes on.
+		// hurry: they send the rest, after N bytes at least, and are accepted.
+		"crowd":  {"PROVIDER N", s.crowd},
+		"slowly": {"FILE FROM TO", s.slowly},
+		"hurry":  {"N", s.hurryUp},
 
 		// What arrives. await: N messages of a kind, no two by the same provider about
 		// the same submission, and no more when all queues are empty; ABOUT is part of
@@ -82,8 +88,10 @@ func (s *stage) stories() map[string]command {
 		"store":  {"ACT PROVIDER", s.store},  // Dovecot
 		"clamd":  {"ACT PROVIDER", s.clamd},
 		"flush":  {"PROVIDER", s.flush}, // Postfix tries what is in its queue
-		// A setting of main.cf, until the end of the story.
-		"postfix": {"PROVIDER SETTING", s.postfix},
+		// Settings of the daemon (TABLE.KEY=VALUE), which starts again; one of main.cf.
+		// Until the end of the story.
+		"settings": {"PROVIDER SETTING", s.settings}, // any number of them
+		"postfix":  {"PROVIDER SETTING", s.postfix},
 		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
 		"clock": {"PROVIDER DURATION", s.clock},
 		"jump":  {"PROVIDER DURATION", s.jump}, // and is seen to have been set
