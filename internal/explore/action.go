@@ -22,6 +22,9 @@ type action struct {
 	Tick   int           // of the timer
 }
 
+// work is the action whenever it is done.
+func (a action) work() action { return action{Kind: a.Kind, Letter: a.Letter} }
+
 type actionKind string
 
 const (

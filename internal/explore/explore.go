@@ -19,7 +19,6 @@ package explore
 import (
 	"fmt"
 	"strings"
-	"sync"
 )
 
 // Report is what a search found.
@@ -34,15 +33,16 @@ type Report struct {
 // maxViolations is how many are told before the search ends.
 const maxViolations = 5
 
-// search looks through the worlds of one scenario.
+// search looks through the worlds of one scenario, one after the other: so that
+// the counts are the same each time. Scenarios share nothing that changes, so
+// that several may be searched at the same time.
 type search struct {
 	*scenario
-	mu     sync.Mutex
+	*host
 	bounds Bounds
-	hosts  []*host // one for each worker
 	seen   map[fingerprint]*node
-	next   []*node // worlds to look at, that took the same number of faults
-	later  map[int][]*node
+	all    []*node         // in the order in which they were found
+	next   map[int][]*node // worlds to look at, by the number of faults they took
 	report Report
 }
 
@@ -51,7 +51,6 @@ type Bounds struct {
 	Faults   int // how many things go wrong at the most
 	Attempts int // how often a client tries at the most
 	Order    order
-	Workers  int
 }
 
 // order is in which order an MTA works on its queue.
@@ -69,9 +68,15 @@ type node struct {
 	*world
 	faults int
 	from   *node
-	how    func() string
-	next   []fingerprint // the worlds after it, where nothing goes wrong
-	rest   bool          // nothing is on its way
+	deed   deed
+	next   []*node // the worlds after it, where nothing goes wrong
+	rest   bool    // nothing is on its way
+}
+
+// deed is an action and what went wrong in it.
+type deed struct {
+	action
+	wrong []string
 }
 
 // explore looks at every world that s can come to within the bounds.
@@ -82,89 +87,77 @@ func (s *scenario) explore(b Bounds) Report {
 	ordered := *s
 	ordered.order = b.Order
 	x := &search{
-		scenario: &ordered, bounds: b, seen: map[fingerprint]*node{}, later: map[int][]*node{}, report: Report{Most: b.Faults, Faults: map[string]int{}},
+		scenario: &ordered, host: newHost(), bounds: b, seen: map[fingerprint]*node{}, next: map[int][]*node{},
+		report: Report{Most: b.Faults, Faults: map[string]int{}},
 	}
-	for range b.Workers {
-		x.hosts = append(x.hosts, newHost())
-	}
-	x.found(s.start.fingerprint(), &node{world: s.start, how: func() string { return s.name }})
+	x.found(&node{world: s.start})
 	for faults := 0; faults <= b.Faults; faults++ {
-		for len(x.later[faults]) > 0 && len(x.report.Violations) < maxViolations {
-			x.next, x.later[faults] = x.later[faults], nil
-			x.expandAll()
+		for n := x.take(faults); n != nil; n = x.take(faults) {
+			x.expand(n)
 		}
 	}
 	if len(x.report.Violations) == 0 {
 		x.checkProgress()
 	}
+	x.report.Worlds = len(x.all)
 	return x.report
 }
 
-// expandAll looks at all worlds in next.
-func (x *search) expandAll() {
-	var wg sync.WaitGroup
-	for _, h := range x.hosts {
-		wg.Go(func() {
-			for n := x.take(); n != nil; n = x.take() {
-				x.expand(h, n)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func (x *search) take() *node {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(x.next) == 0 || len(x.report.Violations) >= maxViolations {
+// take gives one of the worlds to look at; nil: there is none, or enough is known.
+func (x *search) take(faults int) *node {
+	last := len(x.next[faults]) - 1
+	if last < 0 || len(x.report.Violations) >= maxViolations {
 		return nil
 	}
-	n := x.next[len(x.next)-1]
-	x.next = x.next[:len(x.next)-1]
+	n := x.next[faults][last]
+	x.next[faults] = x.next[faults][:last]
 	return n
 }
 
-// found keeps a world that was not seen before.
-func (x *search) found(f fingerprint, n *node) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.seen[f] != nil {
-		return
+// found gives the node of a world: that which was there already, if it was seen
+// before.
+func (x *search) found(n *node) *node {
+	f := n.fingerprint()
+	if before := x.seen[f]; before != nil {
+		return before
 	}
 	x.seen[f] = n
-	x.report.Worlds++
-	x.later[n.faults] = append(x.later[n.faults], n)
+	x.all = append(x.all, n)
+	x.next[n.faults] = append(x.next[n.faults], n)
+	return n
 }
 
 // expand carries out all that can happen in a world, in all ways.
-func (x *search) expand(h *host, n *node) {
+func (x *search) expand(n *node) {
 	if n.rest = n.atRest(); n.rest {
 		r := &run{scenario: x.scenario, w: n.world}
 		r.checkRest()
-		x.violations(r, n, "nothing is on its way any more")
+		if len(r.violated) > 0 {
+			x.violations(r.violated, n, "nothing is on its way any more")
+		}
 	}
 	blocked := false
 	for _, a := range x.actions(n.world, x.bounds) {
-		w := x.ways(h, n, a)
+		w := x.ways(n, a)
 		blocked = w.fails(a) || blocked
 	}
 	if blocked && n.waited < n.faults {
-		x.ways(h, n, action{Kind: passes, After: patience})
+		x.ways(n, action{Kind: passes, After: patience})
 	}
 	if n.faults < x.bounds.Faults && !n.kv.empty() {
-		x.ways(h, n, action{Kind: forgets})
+		x.ways(n, action{Kind: forgets})
 	}
 	n.world = nil // it has been looked at: the way to it is enough
 }
 
 // ways carries out one action with all fates that its moments can have, and
 // gives the world where nothing goes wrong.
-func (x *search) ways(h *host, n *node, a action) (fine *world) {
+func (x *search) ways(n *node, a action) (fine *world) {
 	plans := [][]fate{nil}
 	for len(plans) > 0 {
 		plan := plans[len(plans)-1]
 		plans = plans[:len(plans)-1]
-		r := x.try(h, n, a, plan)
+		r := x.try(n, a, plan)
 		if len(plan) == 0 {
 			fine = r.w
 		}
@@ -178,16 +171,19 @@ func (x *search) ways(h *host, n *node, a action) (fine *world) {
 }
 
 // try carries out one action in one way.
-func (x *search) try(h *host, n *node, a action, plan []fate) *run {
+func (x *search) try(n *node, a action, plan []fate) *run {
 	r := &run{scenario: x.scenario, w: n.world.copy(), node: n.world.freeNode(), action: a, plan: plan}
-	h.perform(r)
-	x.count(r)
-	x.violations(r, n, r.how(a))
+	x.host.perform(r)
+	r.w.forget(x.bounds)
+	d := deed{a, r.wrong()}
+	x.count(d)
+	if len(r.violated) > 0 {
+		x.violations(r.violated, n, x.how(d))
+	}
 	price := used(plan) + r.price()
-	f := r.w.fingerprint()
-	x.found(f, &node{world: r.w, faults: n.faults + price, from: n, how: func() string { return r.how(a) }})
+	next := x.found(&node{world: r.w, faults: n.faults + price, from: n, deed: d})
 	if price == 0 {
-		n.next = append(n.next, f)
+		n.next = append(n.next, next)
 	}
 	return r
 }
@@ -195,28 +191,28 @@ func (x *search) try(h *host, n *node, a action, plan []fate) *run {
 // checkProgress: from every world all comes to rest, where nothing more goes
 // wrong.
 func (x *search) checkProgress() {
-	before := map[fingerprint][]fingerprint{}
-	var rest []fingerprint
-	for f, n := range x.seen {
+	before := map[*node][]*node{}
+	var rest []*node
+	for _, n := range x.all {
 		for _, next := range n.next {
-			before[next] = append(before[next], f)
+			before[next] = append(before[next], n)
 		}
 		if n.rest {
-			rest = append(rest, f)
+			rest = append(rest, n)
 		}
 	}
-	reaches := map[fingerprint]bool{}
+	reaches := map[*node]bool{}
 	for len(rest) > 0 {
-		f := rest[len(rest)-1]
+		n := rest[len(rest)-1]
 		rest = rest[:len(rest)-1]
-		if !reaches[f] {
-			reaches[f] = true
-			rest = append(rest, before[f]...)
+		if !reaches[n] {
+			reaches[n] = true
+			rest = append(rest, before[n]...)
 		}
 	}
-	for f, n := range x.seen {
-		if !reaches[f] && len(x.report.Violations) < maxViolations {
-			x.violations(&run{violated: []string{"stuck: what is on its way never arrives"}}, n, "")
+	for _, n := range x.all {
+		if !reaches[n] && len(x.report.Violations) < maxViolations {
+			x.violations([]string{"stuck: what is on its way never arrives"}, n, "")
 		}
 	}
 }
@@ -270,48 +266,45 @@ func (w *world) freeNode() int {
 	return free
 }
 
-// how tells what happened in a run.
-func (r *run) how(a action) string {
-	text := string(a.Kind)
-	if a.Letter.Sum != "" {
-		text += " to " + a.Letter.To + ": " + r.describe(a.Letter)
-	}
-	if a.After > 0 {
-		text += fmt.Sprintf(", after %v", a.After)
-	}
+// wrong is what went wrong in a run.
+func (r *run) wrong() []string {
+	var wrong []string
 	for n, f := range r.plan {
 		if f != fine {
-			text += "; " + r.choices[n].what + ": " + string(f)
+			wrong = append(wrong, r.choices[n].what+": "+string(f))
 		}
 	}
-	return text
+	return wrong
 }
 
-func (x *search) count(r *run) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.report.Runs++
-	for n, f := range r.plan {
-		if f != fine {
-			x.report.Faults[r.choices[n].what+": "+string(f)]++
-		}
+// how tells what happened between two worlds.
+func (x *search) how(d deed) string {
+	text := string(d.Kind)
+	if d.Letter.Sum != "" {
+		text += " to " + d.Letter.To + ": " + (&run{scenario: x.scenario}).describe(d.Letter)
 	}
-	if r.price() > 0 {
+	if d.After > 0 {
+		text += fmt.Sprintf(", after %v", d.After)
+	}
+	return strings.Join(append([]string{text}, d.wrong...), "; ")
+}
+
+func (x *search) count(d deed) {
+	x.report.Runs++
+	for _, what := range d.wrong {
+		x.report.Faults[what]++
+	}
+	if d.Kind == forgets {
 		x.report.Faults[string(forgets)]++
 	}
 }
 
-// violations tells the way to what does not hold.
-func (x *search) violations(r *run, n *node, how string) {
-	if len(r.violated) == 0 {
-		return
+// violations tells the way to what does not hold: to n, then last.
+func (x *search) violations(violated []string, n *node, last string) {
+	way := []string{last}
+	for ; n.from != nil; n = n.from {
+		way = append([]string{x.how(n.deed)}, way...)
 	}
-	var way []string
-	for ; n != nil; n = n.from {
-		way = append([]string{n.how()}, way...)
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.report.Violations = append(x.report.Violations,
-		strings.Join(r.violated, "\n")+"\n  "+strings.Join(append(way, how), "\n  "))
+		strings.Join(violated, "\n")+"\n  "+strings.Join(append([]string{x.name}, way...), "\n  "))
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"flag"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,8 +22,9 @@ var (
 func TestExplore(t *testing.T) {
 	for _, s := range newScenarios(t) {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			begun := time.Now()
-			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, Order: order(*inWhich), Workers: runtime.NumCPU()})
+			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, Order: order(*inWhich)})
 			t.Logf("up to %d faults: %d worlds, %d executions of an action in %v", report.Most, report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
 			for _, what := range slices.Sorted(maps.Keys(report.Faults)) {
 				t.Logf("%8d  %s", report.Faults[what], what)
@@ -50,7 +50,7 @@ func newScenarios(t *testing.T) []*scenario {
 func TestBites(t *testing.T) {
 	s := newScenarios(t)[0]
 	s.eager = true
-	report := s.explore(Bounds{Faults: 1, Attempts: 1, Workers: 1})
+	report := s.explore(Bounds{Faults: 1, Attempts: 1})
 	want := "accettazione without its message"
 	if !slices.ContainsFunc(report.Violations, func(v string) bool { return strings.Contains(v, want) }) {
 		t.Errorf("got %q, want %q among them", report.Violations, want)

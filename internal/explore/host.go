@@ -8,7 +8,7 @@ import (
 	"github.com/pec-milter/pec-milter/internal/fault"
 )
 
-// host is where one worker's runs have the doors' code, one run at a time. What
+// host is where one search's runs have the doors' code, one run at a time. What
 // the code asks for next follows from what it was told so far: it has no clock
 // and no random numbers of its own. So the host remembers that, and for what it
 // has seen before it need not run the code, which parses and signs, again.
@@ -29,10 +29,14 @@ const change fault.Effect = "change of the message"
 type step struct {
 	effect fault.Effect
 	do     func() (any, error) // nil: not known, or it ends here
-	next   map[fingerprint]*step
+	next   map[any]*step       // by what is known of the answer
 	ended  bool
 	result any
+	made   made // what the code hands over here, once it was looked at
 }
+
+// made is a message that the code has made, taken apart.
+type made struct{ trace, sum string }
 
 // asks notes what the code asks for here.
 func (s *step) asks(e fault.Effect, do func() (any, error)) *step {
@@ -53,14 +57,19 @@ func (s *step) told(a answer) *step {
 	if s == nil {
 		return nil
 	}
-	f := fingerprintOf(a.known())
+	known := a.known()
+	switch known.(type) {
+	case nil, bool, string, failure, time.Time:
+	default:
+		known = fingerprintOf(known)
+	}
 	if s.next == nil {
-		s.next = map[fingerprint]*step{}
+		s.next = map[any]*step{}
 	}
-	if s.next[f] == nil {
-		s.next[f] = &step{}
+	if s.next[known] == nil {
+		s.next[known] = &step{}
 	}
-	return s.next[f]
+	return s.next[known]
 }
 
 // perform carries out a run.
@@ -110,4 +119,16 @@ func (r *run) code(call func() any) any {
 	result := r.at.result
 	r.at = nil
 	return result
+}
+
+// once takes a message apart that the code hands over. At one step, which
+// follows from what the code was told, it is always the same message.
+func (h *host) once(read func() made) made {
+	if h.at == nil {
+		return read()
+	}
+	if h.at.made == (made{}) {
+		h.at.made = read()
+	}
+	return h.at.made
 }

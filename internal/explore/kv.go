@@ -10,13 +10,14 @@ import (
 // keyvalue is the state that may be forgotten: what Redis keeps.
 type keyvalue struct {
 	leases table[lease]
-	done   table[bool]
+	done   table[action] // the work that marked it
 }
 
-// lease is held by the process of one node.
+// lease is held by the process of one node, for some work.
 type lease struct {
 	Node    int
 	Expires time.Time
+	By      action
 }
 
 func (k keyvalue) shared() keyvalue { return keyvalue{k.leases.shared(), k.done.shared()} }
@@ -43,7 +44,7 @@ func (s states) Lease(_ context.Context, key point.Key, ttl time.Duration) (func
 	if held, there := s.w.kv.leases.rows[name]; there && held.Expires.After(s.w.now) {
 		return nil, false, nil
 	}
-	s.w.kv.leases.put(name, lease{s.node, s.w.now.Add(ttl)})
+	s.w.kv.leases.put(name, lease{s.node, s.w.now.Add(ttl), s.action.work()})
 	return func() { s.release(name) }, true, nil
 }
 
@@ -59,6 +60,6 @@ func (s states) Done(_ context.Context, key point.Key) (bool, error) {
 }
 
 func (s states) MarkDone(_ context.Context, key point.Key) error {
-	s.w.kv.done.put(string(key[:]), true)
+	s.w.kv.done.put(string(key[:]), s.action.work())
 	return nil
 }

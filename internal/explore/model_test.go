@@ -89,6 +89,7 @@ func seedLog(t *testing.T, log *legallog.Log, d *database) {
 		errs = append(errs, err)
 	}
 	for _, e := range d.events.rows {
+		e.Time = epoch // the model does not keep it
 		errs = append(errs, log.Append(ctx, e))
 	}
 	for _, v := range d.verdicts.rows {

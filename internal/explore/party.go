@@ -163,7 +163,8 @@ func (quarantine) Put(context.Context, point.Infected, io.WriterTo) error { retu
 type injector struct{ *host }
 
 func (i injector) Inject(_ context.Context, from, to string, message io.WriterTo) error {
-	l := letter{from, to, i.contents.keep(written(message))}
+	m := i.once(func() made { return made{sum: i.contents.keep(written(message))} })
+	l := letter{from, to, m.sum}
 	i.checkNotice(l)
 	i.w.queue = append(i.w.queue, l)
 	return nil
@@ -176,11 +177,14 @@ func (s mailStore) Store(_ context.Context, from, to string, message io.WriterTo
 	if slices.Contains(s.full, to) {
 		return "", &point.Reply{Code: 552, Status: "5.2.2", Text: "mailbox is full"}
 	}
-	trace, rest, _ := strings.Cut(string(written(message)), "\r\n")
-	l := letter{from, to, s.contents.keep([]byte(rest))}
+	m := s.once(func() made {
+		trace, rest, _ := strings.Cut(string(written(message)), "\r\n")
+		return made{trace, s.contents.keep([]byte(rest))}
+	})
+	l := letter{from, to, m.sum}
 	s.checkStore(l)
-	if !s.w.boxes.has(to + trace) {
-		s.w.boxes.put(to+trace, l)
+	if !s.w.boxes.has(to + m.trace) {
+		s.w.boxes.put(to+m.trace, l)
 	}
 	return "saved", nil
 }

@@ -37,13 +37,17 @@ var (
 	}
 )
 
-// fates are what can become of an effect. One step of an execution hangs.
-func (r *run) fates(e fault.Effect) []fate {
+// fates are what can become of an effect. Nobody looks at the answer of a
+// release.
+func fates(e fault.Effect) []fate {
 	fates := []fate{notDone}
 	if !slices.Contains(constant, e) && !slices.Contains(reads, e) {
-		fates = append(fates, lost, dies)
+		fates = append(fates, dies)
+		if e != fault.Release {
+			fates = append(fates, lost)
+		}
 	}
-	if !slices.Contains(constant, e) && r.w.hangs == 0 {
+	if !slices.Contains(constant, e) {
 		fates = append(fates, hangs)
 	}
 	return fates
@@ -112,7 +116,7 @@ func (r *run) effect(e fault.Effect, do func() (any, error)) (any, error) {
 	if e == clock {
 		return r.answer(do())
 	}
-	chosen := r.choose(string(e), r.fates(e)...)
+	chosen := r.choose(string(e), fates(e)...)
 	if chosen == notDone {
 		return r.answer(nil, errFault)
 	}
@@ -169,7 +173,6 @@ func (r *run) unwound() {
 			r.w.kv.restart(r.node)
 			return
 		}
-		r.w.hangs++
 		r.w.hung = append(r.w.hung, &hung{r.action, r.log, r.node, r.hungName()})
 	default:
 		panic(p)
@@ -185,10 +188,13 @@ func (r *run) hungName() fingerprint {
 	return fingerprintOf(parts...)
 }
 
+// failure is the text of an error.
+type failure string
+
 // known is an answer as far as it can differ.
 func (a answer) known() any {
 	if a.err != nil {
-		return a.err.Error()
+		return failure(a.err.Error())
 	}
 	switch value := a.value.(type) {
 	case *point.Intent:

@@ -3,7 +3,6 @@ package explore
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // database is the SQL authority as a value: what legallog keeps on disk. Every
 // method of sql is one durable, atomic step of it.
 type database struct {
-	events   table[point.Event] // a set: their order is that of their times
+	events   table[point.Event] // a set of what is askedFor
 	intents  table[point.Intent]
 	verdicts table[point.Judgement]
 	claims   table[point.TransactionID]
@@ -40,9 +39,23 @@ type sql struct{ *host }
 
 func (s sql) Append(_ context.Context, events ...point.Event) error {
 	for _, e := range events {
-		s.w.sql.events.put(fmt.Sprintf("%+v", e), e)
+		e = askedFor(e)
+		key := strings.Join([]string{string(e.Kind), e.ID, string(e.Notice), e.NoticeID, e.Delivered, e.Detail}, " ")
+		if !s.w.sql.events.has(key) {
+			s.w.sql.events.put(key, e)
+		}
 	}
 	return nil
+}
+
+// askedFor is of an event what the doors, or the invariants, ever ask for. Worlds
+// whose logs differ in the rest go on in the same way.
+func askedFor(e point.Event) point.Event {
+	asked := point.Event{Kind: e.Kind, ID: e.ID, Notice: e.Notice, NoticeID: e.NoticeID, Delivered: e.Delivered}
+	if final(e.Detail) {
+		asked.Detail = e.Detail
+	}
+	return asked
 }
 
 func (s sql) Logged(_ context.Context, kind point.EventKind, noticeID string) (bool, error) {

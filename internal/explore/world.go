@@ -26,7 +26,6 @@ type world struct {
 	memory memory
 	waited int // how often time was let pass for a lease to run out
 	ticks  int // of the timer, so far
-	hangs  int // how often a step hung
 }
 
 // letter is a message in a queue or a mailbox: its content is known by its sum.
@@ -71,7 +70,7 @@ func (w *world) fingerprint() fingerprint {
 	for _, l := range slices.Concat(w.queue, []letter{{}}, w.peers) {
 		h.Write([]byte(l.Sum + l.To + ";"))
 	}
-	fmt.Fprint(h, w.now.UnixNano(), w.client, w.waited, w.ticks, w.hangs)
+	fmt.Fprint(h, w.now.UnixNano(), w.client, w.waited, w.ticks)
 	return fingerprint(h.Sum(nil))
 }
 
@@ -104,6 +103,49 @@ func (w *world) logged(fits func(point.Event) bool) bool {
 		}
 	}
 	return false
+}
+
+// forget drops what nothing can observe any more, so that more worlds are the
+// same: leases that have run out; what the state keeps of work that is over; of
+// a client that tries no more, how it came to that.
+//
+// Work on one letter, and what a client submits, has keys of its own. Should
+// other work ask for one of them, it finds what it would find if the lease had
+// been given back in time, and Redis had forgotten the mark: that is explored.
+func (w *world) forget(b Bounds) {
+	for key, l := range w.kv.leases.rows {
+		if !l.Expires.After(w.now) || w.over(l.By, b) {
+			w.kv.leases.remove(key)
+		}
+	}
+	for key, by := range w.kv.done.rows {
+		if w.over(by, b) {
+			w.kv.done.remove(key)
+		}
+	}
+	if w.client.Attempts == b.Attempts && len(w.memory.queued.rows) > 0 {
+		w.client.Told = true // that it was not told is looked at where nothing is queued
+	}
+	if w.client.Told {
+		w.client.Attempts = b.Attempts
+	}
+}
+
+// over tells whether the work for which an action was done is not begun again,
+// and no step of it hangs.
+func (w *world) over(a action, b Bounds) bool {
+	for _, h := range w.hung {
+		if h.action.work() == a {
+			return false
+		}
+	}
+	switch a.Kind {
+	case submits:
+		return w.client.Told || w.client.Attempts == b.Attempts
+	case timer:
+		return false
+	}
+	return !slices.Contains(w.queue, a.Letter) && !slices.Contains(w.peers, a.Letter)
 }
 
 // without is a queue without one letter, if it has it.
