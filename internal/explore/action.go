@@ -59,6 +59,20 @@ func (s *scenario) actions(w *world, b Bounds) []action {
 	return all
 }
 
+// lastNotice is the delivery of a notice to one of our users that nothing follows
+// from: no notice is owed for it, and no timer waits for it. It and all else that
+// can happen do not look at what the other one changes. So their order makes no
+// difference, and this may be first; as long as nothing stands in its way.
+func (s *scenario) lastNotice(w *world) (a action, there bool) {
+	for _, l := range w.queue {
+		switch s.contents.get(l.Sum).kind() {
+		case pec.Acceptance, pec.NonAcceptance, pec.TimeoutNotice:
+			return action{Kind: delivers, Letter: l}, true
+		}
+	}
+	return action{}, false
+}
+
 func letters(kind actionKind, queue []letter, o order) []action {
 	var all []action
 	for n, l := range queue {
@@ -211,20 +225,25 @@ func (r *run) commit(v *point.Verdict, l letter) (told bool) {
 		recipients = nil
 	}
 	for _, to := range append(recipients, v.AddRecipients...) {
-		r.w.queue = append(r.w.queue, letter{l.From, to, sum})
+		r.enqueue(letter{l.From, to, sum})
 	}
 	r.committed(sum, v.AddRecipients)
 	return answer == fine
 }
 
-// deliver is our MTA that tries one recipient of what it has.
-func (r *run) deliver(l letter) {
+// enqueue puts a letter into our MTA's queue. What is for other hosts leaves at
+// once: nothing that happens here depends on when it does.
+func (r *run) enqueue(l letter) {
 	domain := pec.Domain(l.To)
 	if domain != point.OutboxDomain && domain != r.identity.Domain {
 		r.w.left.put(l.To+l.Sum, l)
-		r.w.queue = without(r.w.queue, l)
 		return
 	}
+	r.w.queue = append(r.w.queue, l)
+}
+
+// deliver is our MTA that tries one recipient of what it has.
+func (r *run) deliver(l letter) {
 	r.w.queue = r.tried(r.w.queue, l)
 	err, _ := r.code(func() any {
 		return (&point.DeliveryPoint{Provider: r.provider()}).Deliver(context.Background(), r.transaction(l))[0]

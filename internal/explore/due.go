@@ -9,10 +9,10 @@ import (
 // due is what must have arrived for all that came into our queue, sorted.
 func (r *run) due() []string {
 	lines := slices.Clone(r.before)
-	for name := range r.w.memory.queued.rows {
+	for name := range r.w.memory.queued.all() {
 		lines = append(lines, r.dueFor(name)...)
 	}
-	for notice := range r.w.memory.timeouts.rows {
+	for notice := range r.w.memory.timeouts.all() {
 		lines = append(lines, notice)
 	}
 	slices.Sort(lines)
@@ -21,7 +21,7 @@ func (r *run) due() []string {
 
 // dueFor is what is due for one message.
 func (r *run) dueFor(name string) []string {
-	for _, i := range r.w.sql.intents.rows {
+	for _, i := range r.w.sql.intents.all() {
 		d := &i.Facts.Data
 		switch {
 		case transactionName(i.ID) == name:

@@ -23,10 +23,10 @@ import (
 
 // Report is what a search found.
 type Report struct {
-	Most       int            // faults in an execution
 	Worlds     int            // different ones
 	Runs       int            // that were carried out
 	Faults     map[string]int // runs by the effect that went wrong and how
+	Ends       map[string]int // what has arrived where all is at rest: the fewest faults that lead there
 	Violations []string       // invariants that do not hold, each with the way to it
 }
 
@@ -51,6 +51,9 @@ type Bounds struct {
 	Faults   int // how many things go wrong at the most
 	Attempts int // how often a client tries at the most
 	Order    order
+	// Whole worlds are those of which nothing is forgotten and in which nothing is
+	// put first: there are many more, and they come to the same ends.
+	Whole bool
 }
 
 // order is in which order an MTA works on its queue.
@@ -81,14 +84,11 @@ type deed struct {
 
 // explore looks at every world that s can come to within the bounds.
 func (s *scenario) explore(b Bounds) Report {
-	if s.most > 0 {
-		b.Faults = min(b.Faults, s.most)
-	}
 	ordered := *s
 	ordered.order = b.Order
 	x := &search{
 		scenario: &ordered, host: newHost(), bounds: b, seen: map[fingerprint]*node{}, next: map[int][]*node{},
-		report: Report{Most: b.Faults, Faults: map[string]int{}},
+		report: Report{Faults: map[string]int{}, Ends: map[string]int{}},
 	}
 	x.found(&node{world: s.start})
 	for faults := 0; faults <= b.Faults; faults++ {
@@ -131,15 +131,25 @@ func (x *search) found(n *node) *node {
 func (x *search) expand(n *node) {
 	if n.rest = n.atRest(); n.rest {
 		r := &run{scenario: x.scenario, w: n.world}
-		r.checkRest()
+		x.ends(r.checkRest(), n)
 		if len(r.violated) > 0 {
 			x.violations(r.violated, n, "nothing is on its way any more")
 		}
 	}
-	blocked := false
+	first, put := x.first(n.world)
+	if !put || x.ways(n, first).fails(first) {
+		x.expandRest(n, first)
+	}
+	n.world = nil // it has been looked at: the way to it is enough
+}
+
+// expandRest carries out all but what was put first: then that was in vain.
+func (x *search) expandRest(n *node, first action) {
+	blocked := first != action{}
 	for _, a := range x.actions(n.world, x.bounds) {
-		w := x.ways(n, a)
-		blocked = w.fails(a) || blocked
+		if a != first {
+			blocked = x.ways(n, a).fails(a) || blocked
+		}
 	}
 	if blocked && n.waited < n.faults {
 		x.ways(n, action{Kind: passes, After: patience})
@@ -147,7 +157,23 @@ func (x *search) expand(n *node) {
 	if n.faults < x.bounds.Faults && !n.kv.empty() {
 		x.ways(n, action{Kind: forgets})
 	}
-	n.world = nil // it has been looked at: the way to it is enough
+}
+
+// first is an action in whose place among all that can happen there is no
+// difference.
+func (x *search) first(w *world) (a action, there bool) {
+	if x.bounds.Whole {
+		return action{}, false
+	}
+	return x.lastNotice(w)
+}
+
+// ends notes what has arrived.
+func (x *search) ends(arrived []string, n *node) {
+	end := strings.Join(arrived, "\n")
+	if _, known := x.report.Ends[end]; !known {
+		x.report.Ends[end] = n.faults
+	}
 }
 
 // ways carries out one action with all fates that its moments can have, and
@@ -174,7 +200,9 @@ func (x *search) ways(n *node, a action) (fine *world) {
 func (x *search) try(n *node, a action, plan []fate) *run {
 	r := &run{scenario: x.scenario, w: n.world.copy(), node: n.world.freeNode(), action: a, plan: plan}
 	x.host.perform(r)
-	r.w.forget(x.bounds)
+	if !x.bounds.Whole {
+		r.forget(x.bounds)
+	}
 	d := deed{a, r.wrong()}
 	x.count(d)
 	if len(r.violated) > 0 {

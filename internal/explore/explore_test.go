@@ -25,7 +25,7 @@ func TestExplore(t *testing.T) {
 			t.Parallel()
 			begun := time.Now()
 			report := s.explore(Bounds{Faults: *faults, Attempts: *attempts, Order: order(*inWhich)})
-			t.Logf("up to %d faults: %d worlds, %d executions of an action in %v", report.Most, report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
+			t.Logf("up to %d faults: %d worlds, %d executions of an action in %v", *faults, report.Worlds, report.Runs, time.Since(begun).Round(time.Millisecond))
 			for _, what := range slices.Sorted(maps.Keys(report.Faults)) {
 				t.Logf("%8d  %s", report.Faults[what], what)
 			}
@@ -43,6 +43,24 @@ func newScenarios(t *testing.T) []*scenario {
 		t.Fatal(err)
 	}
 	return p.scenarios()
+}
+
+// TestWholeWorlds: what is forgotten, and put first, to have fewer worlds makes no
+// difference to how it all ends.
+func TestWholeWorlds(t *testing.T) {
+	for _, s := range newScenarios(t) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			b := Bounds{Faults: min(*faults, 1), Attempts: *attempts, Order: inOrder}
+			fewer := s.explore(b)
+			b.Whole = true
+			whole := s.explore(b)
+			t.Logf("%d worlds, %d whole ones, %d ends", fewer.Worlds, whole.Worlds, len(whole.Ends))
+			if !maps.Equal(fewer.Ends, whole.Ends) {
+				t.Errorf("ends and their faults = %v, in whole worlds %v", fewer.Ends, whole.Ends)
+			}
+		})
+	}
 }
 
 // TestBites: with the acceptance injected at the end of the message, as it was

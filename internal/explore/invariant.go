@@ -62,7 +62,7 @@ func (r *run) committed(sum string, outbox []string) {
 	if r.w.memory.queued.has(name) {
 		return
 	}
-	for other, at := range r.w.memory.queued.rows {
+	for other, at := range r.w.memory.queued.all() {
 		if r.action.Kind == submits && c.data != nil && r.w.now.Sub(at) <= resumeTime {
 			r.violate("one submission has two PEC msgids within %v: %s and %s", resumeTime, other, name)
 		}
@@ -80,7 +80,7 @@ func (r *run) checkNotice(l letter) {
 	if !r.w.logged(func(e point.Event) bool { return e.Kind == point.EventIssuing && e.NoticeID == c.messageID }) {
 		r.violate("injected without a row of the legal log before: %s", r.describe(l))
 	}
-	if before, issued := r.w.memory.notices.rows[c.messageID]; issued && before != l.Sum {
+	if before, issued := r.w.memory.notices.get(c.messageID); issued && before != l.Sum {
 		r.violate("issued again with other bytes: %s", r.describe(l))
 	}
 	r.w.memory.notices.put(c.messageID, l.Sum)
@@ -107,7 +107,7 @@ func (r *run) checkOccasion(d *pec.CertificationData) {
 			r.violate("%s for %s, which has the message", d.Kind, d.Delivered)
 		}
 	case pec.Acceptance:
-		if sent, there := r.w.memory.sent.rows[d.ID]; !there || d.Time.Before(pec.LegalTime(sent)) {
+		if sent, there := r.w.memory.sent.get(d.ID); !there || d.Time.Before(pec.LegalTime(sent)) {
 			r.violate("acceptance of %v, before the attempt that was sent at %v", d.Time, sent)
 		}
 	}
@@ -118,7 +118,7 @@ func (r *run) checkOccasion(d *pec.CertificationData) {
 
 // stored tells whether a message of that kind and id is in a mailbox.
 func (w *world) stored(all *contents, kind pec.Kind, id, mailbox string) bool {
-	for _, l := range w.boxes.rows {
+	for _, l := range w.boxes.all() {
 		if c := all.get(l.Sum); l.To == mailbox && c.kind() == kind && c.data.ID == id {
 			return true
 		}
@@ -144,8 +144,8 @@ func (r *run) checkStore(l letter) {
 }
 
 // checkRest: nothing is on its way any more, so all that is due must be there,
-// once, and nothing else.
-func (r *run) checkRest() {
+// once, and nothing else. It gives that.
+func (r *run) checkRest() (arrived []string) {
 	if r.w.client.Told && len(r.w.memory.queued.rows) == 0 {
 		r.violate("lost: the client had its 250")
 	}
@@ -156,16 +156,17 @@ func (r *run) checkRest() {
 	for _, line := range difference(got, want) {
 		r.violate("too much: %s", line)
 	}
+	return got
 }
 
 // arrived is what is visible in the mailboxes, and what left for others: of that
 // a repeat with the same bytes does not count.
 func (r *run) arrived() []string {
 	var lines []string
-	for _, l := range r.w.boxes.rows {
+	for _, l := range r.w.boxes.all() {
 		lines = append(lines, r.lines(l)...)
 	}
-	for _, l := range r.w.left.rows {
+	for _, l := range r.w.left.all() {
 		lines = append(lines, r.lines(l)...)
 	}
 	slices.Sort(lines)

@@ -26,7 +26,7 @@ func (k *keyvalue) empty() bool { return len(k.leases.rows)+len(k.done.rows) == 
 
 // restart frees the leases of a node.
 func (k *keyvalue) restart(node int) {
-	for key, l := range k.leases.rows {
+	for key, l := range k.leases.all() {
 		if l.Node == node {
 			k.leases.remove(key)
 		}
@@ -41,7 +41,7 @@ func (s states) Lease(_ context.Context, key point.Key, ttl time.Duration) (func
 	if s.repeating { // granted already, to the same process
 		return func() { s.release(name) }, true, nil
 	}
-	if held, there := s.w.kv.leases.rows[name]; there && held.Expires.After(s.w.now) {
+	if held, there := s.w.kv.leases.get(name); there && held.Expires.After(s.w.now) {
 		return nil, false, nil
 	}
 	s.w.kv.leases.put(name, lease{s.node, s.w.now.Add(ttl), s.action.work()})
@@ -50,7 +50,7 @@ func (s states) Lease(_ context.Context, key point.Key, ttl time.Duration) (func
 
 // release frees what this process still holds.
 func (s states) release(name string) {
-	if held, there := s.w.kv.leases.rows[name]; there && held.Node == s.node {
+	if held, there := s.w.kv.leases.get(name); there && held.Node == s.node {
 		s.w.kv.leases.remove(name)
 	}
 }

@@ -83,19 +83,19 @@ func seedLog(t *testing.T, log *legallog.Log, d *database) {
 	t.Helper()
 	ctx := context.Background()
 	var errs []error
-	for _, i := range d.intents.rows {
+	for _, i := range d.intents.all() {
 		errs = append(errs, log.AddIntent(ctx, &i, nil))
 		_, err := log.MarkCommitted(ctx, i.ID, i.Committed, nil)
 		errs = append(errs, err)
 	}
-	for _, e := range d.events.rows {
+	for _, e := range d.events.all() {
 		e.Time = epoch // the model does not keep it
 		errs = append(errs, log.Append(ctx, e))
 	}
-	for _, v := range d.verdicts.rows {
+	for _, v := range d.verdicts.all() {
 		errs = append(errs, log.PutVerdict(ctx, v))
 	}
-	for _, w := range d.waits.rows {
+	for _, w := range d.waits.all() {
 		errs = append(errs, log.Await(ctx, w.Wait))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -166,7 +166,7 @@ func (i injector) Inject(_ context.Context, from, to string, message io.WriterTo
 	m := i.once(func() made { return made{sum: i.contents.keep(written(message))} })
 	l := letter{from, to, m.sum}
 	i.checkNotice(l)
-	i.w.queue = append(i.w.queue, l)
+	i.enqueue(l)
 	return nil
 }
 

@@ -18,7 +18,6 @@ type scenario struct {
 	mail     letter          // what the client submits; its zero value: there is no client
 	ticks    []time.Duration // after which the timer works, each after the one before
 	order    order
-	most     int      // faults are tried together, for more would take too long; 0: as many as are asked for
 	infected bool     // the antivirus finds something in everything
 	full     []string // mailboxes that take nothing
 	before   []string // what is in the mailboxes, and has left, at the start
@@ -93,7 +92,7 @@ func (p *parties) envelope() *scenario {
 // twoTransactions: the same envelope comes for each recipient apart.
 func (p *parties) twoTransactions() *scenario {
 	s := p.envelope()
-	s.name, s.most = "an envelope in two transactions", 2
+	s.name = "an envelope in two transactions"
 	s.start.peers = p.sent(anna, mario, carla)
 	return s
 }
@@ -133,7 +132,7 @@ func (p *parties) notices() *scenario {
 // late: of beta's notices one kind comes alone, at any time or never within a day.
 func (p *parties) late(kind pec.Kind) *scenario {
 	s := p.notices()
-	s.name, s.most = string(kind)+" comes late", 2
+	s.name = string(kind) + " comes late"
 	s.ticks = []time.Duration{12*time.Hour + time.Minute, 11*time.Hour + 30*time.Minute}
 	s.start.peers = slices.DeleteFunc(s.start.peers, func(l letter) bool { return s.contents.get(l.Sum).kind() != kind })
 	s.before = nil
@@ -161,7 +160,7 @@ func (s *scenario) played() *world {
 // leaving is what a world has sent to the users of a party.
 func (w *world) leaving(to *party) []letter {
 	var all []letter
-	for _, l := range w.left.rows {
+	for _, l := range w.left.all() {
 		if pec.Domain(l.To) == to.identity.Domain {
 			all = append(all, l)
 		}

@@ -31,7 +31,10 @@ func (d database) shared() database {
 }
 
 func (d *database) fingerprints() []fingerprint {
-	return []fingerprint{d.events.sum, d.intents.sum, d.verdicts.sum, d.claims.sum, d.outcomes.sum, d.waits.sum}
+	return []fingerprint{
+		d.events.fingerprint(), d.intents.fingerprint(), d.verdicts.fingerprint(), d.claims.fingerprint(),
+		d.outcomes.fingerprint(), d.waits.fingerprint(),
+	}
 }
 
 // sql is point.Log and point.Records on the database of a run's world.
@@ -88,7 +91,7 @@ func (s sql) Intent(_ context.Context, id point.TransactionID) (*point.Intent, e
 // find is the intent of the highest generation that fits.
 func (s sql) find(fits func(point.Intent) bool) (*point.Intent, error) {
 	var found *point.Intent
-	for _, i := range s.w.sql.intents.rows {
+	for _, i := range s.w.sql.intents.all() {
 		if fits(i) && (found == nil || i.Generation > found.Generation) {
 			found = &i
 		}
@@ -107,7 +110,7 @@ func (s sql) AddIntent(ctx context.Context, intent, last *point.Intent, events .
 		return point.ErrConflict
 	}
 	if last != nil {
-		now := s.w.sql.intents.rows[idText(last.ID)]
+		now, _ := s.w.sql.intents.get(idText(last.ID))
 		if !now.SentAt.Equal(last.SentAt) || !now.Committed.Equal(last.Committed) {
 			return point.ErrConflict
 		}
@@ -119,7 +122,7 @@ func (s sql) AddIntent(ctx context.Context, intent, last *point.Intent, events .
 func idText(id point.TransactionID) string { return string(id[:]) }
 
 func (s sql) MarkSent(_ context.Context, id point.TransactionID, at time.Time) error {
-	intent, there := s.w.sql.intents.rows[idText(id)]
+	intent, there := s.w.sql.intents.get(idText(id))
 	if !there {
 		return point.ErrUnknown
 	}
@@ -134,7 +137,7 @@ func (s sql) MarkSent(_ context.Context, id point.TransactionID, at time.Time) e
 }
 
 func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
-	intent, there := s.w.sql.intents.rows[idText(id)]
+	intent, there := s.w.sql.intents.get(idText(id))
 	if !there {
 		return nil, point.ErrUnknown
 	}
@@ -147,7 +150,7 @@ func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Ti
 		if !s.w.sql.claims.has(string(key[:])) {
 			s.w.sql.claims.put(string(key[:]), id)
 		}
-		owner := s.w.sql.claims.rows[string(key[:])]
+		owner, _ := s.w.sql.claims.get(string(key[:]))
 		own = append(own, bytes.Equal(owner[:], id[:]))
 	}
 	return own, nil
@@ -159,7 +162,7 @@ func (s sql) PutVerdict(_ context.Context, verdict point.Judgement) error {
 }
 
 func (s sql) Verdict(_ context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
-	verdict, there := s.w.sql.verdicts.rows[string(digest[:])+string(certificate[:])]
+	verdict, there := s.w.sql.verdicts.get(string(digest[:]) + string(certificate[:]))
 	if !there {
 		return nil, point.ErrUnknown
 	}
@@ -167,7 +170,7 @@ func (s sql) Verdict(_ context.Context, digest, certificate [32]byte) (*point.Ju
 }
 
 func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
-	if recorded, there := s.w.sql.outcomes.rows[string(key[:])]; there {
+	if recorded, there := s.w.sql.outcomes.get(string(key[:])); there {
 		return recorded, nil
 	}
 	s.w.sql.outcomes.put(string(key[:]), outcome)
@@ -175,7 +178,7 @@ func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcom
 }
 
 func (s sql) Outcome(_ context.Context, key point.Key) (*point.Outcome, error) {
-	outcome, there := s.w.sql.outcomes.rows[string(key[:])]
+	outcome, there := s.w.sql.outcomes.get(string(key[:]))
 	if !there {
 		return nil, point.ErrUnknown
 	}

@@ -24,7 +24,7 @@ func (s sql) Await(_ context.Context, waits ...point.Wait) error {
 // changeWait changes a wait that is there and fits.
 func (s sql) changeWait(msgid, recipient string, fits func(wait) bool, change func(*wait)) {
 	key := waitKey(msgid, recipient)
-	if w, there := s.w.sql.waits.rows[key]; there && fits(w) {
+	if w, there := s.w.sql.waits.get(key); there && fits(w) {
 		change(&w)
 		s.w.sql.waits.put(key, w)
 	}
@@ -48,7 +48,7 @@ func (s sql) Over(ctx context.Context, w point.Wait) error {
 
 func (s sql) Waits(_ context.Context, before time.Time) ([]point.Wait, error) {
 	var waits []point.Wait
-	for _, w := range s.w.sql.waits.rows {
+	for _, w := range s.w.sql.waits.all() {
 		if !w.over && !w.Since.After(before) {
 			waits = append(waits, w.Wait)
 		}
@@ -62,11 +62,13 @@ func (s sql) Waits(_ context.Context, before time.Time) ([]point.Wait, error) {
 func (s sql) DecideFirst(_ context.Context, w point.Wait, at time.Time) (point.Wait, error) {
 	undecided := func(w wait) bool { return w.First.IsZero() && w.Taken.IsZero() && !w.over }
 	s.changeWait(w.ID, w.Recipient, undecided, func(w *wait) { w.First = at; s.checkDecision(w.Wait, pec.ServerAcceptance) })
-	return s.w.sql.waits.rows[waitKey(w.ID, w.Recipient)].Wait, nil
+	decided, _ := s.w.sql.waits.get(waitKey(w.ID, w.Recipient))
+	return decided.Wait, nil
 }
 
 func (s sql) DecideLast(_ context.Context, w point.Wait, at time.Time) (point.Wait, error) {
 	undecided := func(w wait) bool { return w.Last.IsZero() && !w.over }
 	s.changeWait(w.ID, w.Recipient, undecided, func(w *wait) { w.Last = at; s.checkDecision(w.Wait, pec.Delivery) })
-	return s.w.sql.waits.rows[waitKey(w.ID, w.Recipient)].Wait, nil
+	decided, _ := s.w.sql.waits.get(waitKey(w.ID, w.Recipient))
+	return decided.Wait, nil
 }

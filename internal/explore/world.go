@@ -60,8 +60,9 @@ func (w *world) copy() *world {
 
 func (w *world) fingerprint() fingerprint {
 	h := sha256.New()
-	for _, sum := range append(w.sql.fingerprints(), w.kv.leases.sum, w.kv.done.sum, w.boxes.sum, w.left.sum,
-		w.memory.queued.sum, w.memory.sent.sum, w.memory.notices.sum, w.memory.timeouts.sum) {
+	for _, sum := range append(w.sql.fingerprints(), w.kv.leases.fingerprint(), w.kv.done.fingerprint(),
+		w.boxes.fingerprint(), w.left.fingerprint(), w.memory.queued.fingerprint(), w.memory.sent.fingerprint(),
+		w.memory.notices.fingerprint(), w.memory.timeouts.fingerprint()) {
 		h.Write(sum[:])
 	}
 	for _, hung := range w.hung {
@@ -79,9 +80,9 @@ func (w *world) atRest() bool { return len(w.queue)+len(w.peers)+len(w.hung) == 
 
 // owesNotice tells whether a time-out notice was decided and could not be issued.
 func (w *world) owesNotice() bool {
-	for _, wait := range w.sql.waits.rows {
-		sender := w.sql.intents.rows[idText(wait.Transaction)].Facts.Data.Sender
-		first := timeoutLine(sender, wait.ID, wait.Recipient, false)
+	for _, wait := range w.sql.waits.all() {
+		intent, _ := w.sql.intents.get(idText(wait.Transaction))
+		first := timeoutLine(intent.Facts.Data.Sender, wait.ID, wait.Recipient, false)
 		if !wait.over && (!wait.Last.IsZero() || !wait.First.IsZero() && !w.memory.timeouts.has(first)) {
 			return true
 		}
@@ -97,55 +98,12 @@ func (w *world) fails(a action) bool {
 
 // logged tells whether the legal log has such a row.
 func (w *world) logged(fits func(point.Event) bool) bool {
-	for _, e := range w.sql.events.rows {
+	for _, e := range w.sql.events.all() {
 		if fits(e) {
 			return true
 		}
 	}
 	return false
-}
-
-// forget drops what nothing can observe any more, so that more worlds are the
-// same: leases that have run out; what the state keeps of work that is over; of
-// a client that tries no more, how it came to that.
-//
-// Work on one letter, and what a client submits, has keys of its own. Should
-// other work ask for one of them, it finds what it would find if the lease had
-// been given back in time, and Redis had forgotten the mark: that is explored.
-func (w *world) forget(b Bounds) {
-	for key, l := range w.kv.leases.rows {
-		if !l.Expires.After(w.now) || w.over(l.By, b) {
-			w.kv.leases.remove(key)
-		}
-	}
-	for key, by := range w.kv.done.rows {
-		if w.over(by, b) {
-			w.kv.done.remove(key)
-		}
-	}
-	if w.client.Attempts == b.Attempts && len(w.memory.queued.rows) > 0 {
-		w.client.Told = true // that it was not told is looked at where nothing is queued
-	}
-	if w.client.Told {
-		w.client.Attempts = b.Attempts
-	}
-}
-
-// over tells whether the work for which an action was done is not begun again,
-// and no step of it hangs.
-func (w *world) over(a action, b Bounds) bool {
-	for _, h := range w.hung {
-		if h.action.work() == a {
-			return false
-		}
-	}
-	switch a.Kind {
-	case submits:
-		return w.client.Told || w.client.Attempts == b.Attempts
-	case timer:
-		return false
-	}
-	return !slices.Contains(w.queue, a.Letter) && !slices.Contains(w.peers, a.Letter)
 }
 
 // without is a queue without one letter, if it has it.
