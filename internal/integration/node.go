@@ -1,15 +1,16 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // newNode is a second node of a provider: a host with a Postfix, a clamd and a
-// pec-milter of its own, for the same domain. It has the key, the secret and the
-// accounts of the first, and the mailboxes are at the first. What the daemons
-// share is for Options.Backend.
+// pec-milter of its own, for the same domain. It has the secret and the accounts
+// of the first, a token with the same key, and the mailboxes are at the first.
+// What the daemons share is for Options.Backend.
 func newNode(p *Provider) *Provider {
 	site := newSite(p.world, p.Name+"2", false)
 	site.Domain, site.Host, site.first = p.Domain, p.Host, p.Site
@@ -17,7 +18,7 @@ func newNode(p *Provider) *Provider {
 }
 
 // shared are the files of a provider's pec-milter that all of its nodes have.
-var shared = [...]string{"secret", "pin", "accounts", "signer.pem", "softhsm2.conf", "tokens", "redis-password", "postgresql-password"}
+var shared = [...]string{"secret", "pin", "accounts", "signer.pem", "redis-password", "postgresql-password"}
 
 // shareFiles gives a second node the files of the first, and a way to the
 // mailboxes' user database. Some come later.
@@ -36,7 +37,13 @@ func (p *Provider) shareFiles() error {
 		}
 	}
 	const auth = "queue/private/auth"
-	return os.Symlink(filepath.Join(p.first.Dir, auth), filepath.Join(p.Dir, auth))
+	return errors.Join(p.copyToken(), os.Symlink(filepath.Join(p.first.Dir, auth), filepath.Join(p.Dir, auth)))
+}
+
+// copyToken: the files of SoftHSM are of one host, and a fault that befalls those of
+// the first must not befall both.
+func (p *Provider) copyToken() error {
+	return errors.Join(p.configureToken(), os.CopyFS(p.daemonFile("tokens"), os.DirFS(p.first.daemonFile("tokens"))))
 }
 
 // token is the label of the provider's token.

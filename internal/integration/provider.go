@@ -140,10 +140,15 @@ const pin = "1234"
 // softHSM is where Debian's softhsm2 has its PKCS#11 library.
 const softHSM = "/usr/lib/softhsm/libsofthsm2.so"
 
+// configureToken says where SoftHSM has its tokens.
+func (p *Provider) configureToken() error {
+	conf := fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", p.daemonFile("tokens"))
+	return os.WriteFile(p.daemonFile("softhsm2.conf"), []byte(conf), 0o644)
+}
+
 // importKey makes a SoftHSM token, moves the key onto it, and removes the file.
 func (p *Provider) importKey() error {
-	conf := fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", p.daemonFile("tokens"))
-	if err := os.WriteFile(p.daemonFile("softhsm2.conf"), []byte(conf), 0o644); err != nil {
+	if err := p.configureToken(); err != nil {
 		return err
 	}
 	if _, err := run(p.daemonEnvironment(), "softhsm2-util", "--init-token", "--free", "--label", p.Name, "--so-pin", pin, "--pin", pin); err != nil {
