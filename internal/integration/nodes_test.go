@@ -21,18 +21,25 @@ import (
 func TestNodes(t *testing.T) {
 	var table strings.Builder
 	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "point\twhat\tmessages\tfaults\tlost\tnotice without message\tmessage without notice\tvisible duplicates\t(foreign)\tother\tseconds")
+	fmt.Fprintln(out, "point\twhat\tmessages\tfaults\tlost\tnotice without message\tmessage without notice\tvisible duplicates\t(foreign)\tother\tseconds"+
+		"\tnew a second\ttaken a second\tlongest until back")
 	t.Run("redis", func(t *testing.T) {
-		n := startNodeStage(t, false)
-		n.tryAll(t, out, n.rows(), n.try)
-		n.tryAll(t, out, n.restoreRows(), n.tryRestore)
+		n := newNodeStage(t)
+		rows, restores := asked(n.rows()), asked(n.restoreRows())
+		if len(rows)+len(restores) == 0 {
+			return
+		}
+		n.start(t, false)
+		n.tryAll(t, out, rows, n.try)
+		n.tryAll(t, out, restores, n.tryRestore)
 	})
-	if allNodes {
-		t.Run("sentinel", func(t *testing.T) {
-			n := startNodeStage(t, true)
-			n.tryAll(t, out, n.sentinelRows(), n.try)
-		})
-	}
+	t.Run("sentinel", func(t *testing.T) {
+		n := newNodeStage(t)
+		if rows := asked(n.sentinelRows()); len(rows) > 0 {
+			n.start(t, true)
+			n.tryAll(t, out, rows, n.try)
+		}
+	})
 	out.Flush()
 	t.Log("\n" + table.String())
 	if path := os.Getenv("NODES_TABLE"); path != "" {
@@ -40,6 +47,17 @@ func TestNodes(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// asked are the rows that this run is to try.
+func asked(rows []fault) (these []fault) {
+	only := os.Getenv("NODES")
+	for _, f := range rows {
+		if (allNodes || f.short) && (only == "" || strings.Contains(","+only+",", ","+f.point+",")) {
+			these = append(these, f)
+		}
+	}
+	return these
 }
 
 // nodeStage is the world with two nodes of alfa.
@@ -53,30 +71,50 @@ type nodeStage struct {
 	waited   atomic.Int64 // answers 451 to what the other node works on
 	pace     <-chan time.Time
 	mu       sync.Mutex
+	fresh    []time.Time               // first tries
 	accepted map[*Provider][]time.Time // 250s, in their order
+	measured measured
 }
 
-func startNodeStage(t *testing.T, sentinel bool) *nodeStage {
+// measured is what a row has shown besides.
+type measured struct {
+	submitted, taken float64       // messages a second while faults happened; 0: nobody has counted
+	back             time.Duration // the longest until both nodes took mail again
+}
+
+func (m measured) String() string {
+	if m.submitted == 0 {
+		return "\t\t"
+	}
+	text := fmt.Sprintf("%.1f\t%.1f\t", m.submitted, m.taken)
+	if m.back > 0 {
+		text += fmt.Sprintf("%.1f s", m.back.Seconds())
+	}
+	return text
+}
+
+func newNodeStage(t *testing.T) *nodeStage {
 	t.Helper()
 	if !testpostgres.Installed() {
 		skip(t, "no PostgreSQL: contrib/debian/setup.sh installs it")
 	}
-	n := &nodeStage{faultStage: newFaultStage(t), servers: &nodeServers{}, accepted: map[*Provider][]time.Time{}}
+	return &nodeStage{faultStage: newFaultStage(t), servers: &nodeServers{}, accepted: map[*Provider][]time.Time{}}
+}
+
+func (n *nodeStage) start(t *testing.T, sentinel bool) {
+	t.Helper()
 	n.backend, n.twoNodes = n.servers.backend(sentinel), "alfa"
 	n.begin(t)
 	n.first, n.second = n.world.Provider("alfa"), n.world.Provider("alfa2")
-	return n
 }
 
 func (n *nodeStage) tryAll(t *testing.T, out *tabwriter.Writer, rows []fault, try func(*testing.T, int, fault) (string, error)) {
 	t.Helper()
-	only := os.Getenv("NODES")
 	for i, f := range rows {
-		if !allNodes && !f.short || only != "" && !strings.Contains(","+only+",", ","+f.point+",") {
-			continue
-		}
 		t.Run(fmt.Sprintf("%s-%d", f.point, i), func(t *testing.T) {
+			n.measured = measured{}
 			row, err := try(t, i, f)
+			row += "\t" + n.measured.String()
 			fmt.Fprintln(out, row)
 			t.Log(row)
 			if err != nil {
@@ -100,6 +138,7 @@ func (n *nodeStage) steady(l *load) {
 	l.submit = func(l *load, w *letter) error {
 		if w.next.IsZero() {
 			<-n.pace
+			n.isNew()
 		}
 		return n.submit(l, w, []*Provider{n.first, n.second}[n.next.Add(1)%2])
 	}
@@ -117,9 +156,7 @@ func (n *nodeStage) submit(l *load, w *letter, node *Provider) error {
 	select {
 	case err := <-result:
 		if err == nil {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.accepted[node] = append(n.accepted[node], time.Now())
+			n.isTaken(node)
 		}
 		return err
 	case <-time.After(clientPatience):
@@ -127,15 +164,39 @@ func (n *nodeStage) submit(l *load, w *letter, node *Provider) error {
 	}
 }
 
+func (n *nodeStage) isNew() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fresh = append(n.fresh, time.Now())
+}
+
+func (n *nodeStage) isTaken(by *Provider) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.accepted[by] = append(n.accepted[by], time.Now())
+}
+
 // acceptedSince counts the messages that nodes have taken.
 func (n *nodeStage) acceptedSince(since time.Time, nodes ...*Provider) (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, node := range nodes {
-		for _, at := range n.accepted[node] {
-			if at.After(since) {
-				count++
-			}
+		count += after(n.accepted[node], since)
+	}
+	return count
+}
+
+// submittedSince counts the messages that were tried for the first time.
+func (n *nodeStage) submittedSince(since time.Time) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return after(n.fresh, since)
+}
+
+func after(times []time.Time, since time.Time) (count int) {
+	for _, at := range times {
+		if at.After(since) {
+			count++
 		}
 	}
 	return count
@@ -158,7 +219,9 @@ func (n *nodeStage) back(what string, within time.Duration) error {
 			return err
 		}
 	}
-	fmt.Printf("%s: both nodes take mail again after %.1f s\n", what, time.Since(up).Seconds())
+	took := time.Since(up)
+	n.measured.back = max(n.measured.back, took)
+	fmt.Printf("%s: both nodes take mail again after %.1f s\n", what, took.Seconds())
 	return nil
 }
 
