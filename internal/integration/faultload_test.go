@@ -32,7 +32,8 @@ type load struct {
 	alfa    *Provider
 	name    string // is in the Message-ID of its letters
 	clients int
-	letters int // at least so many, over all clients; more until enough
+	letters int  // at least so many, over all clients; more until enough
+	exactly bool // no more than letters
 	to      []string
 	padding func(n int) int            // bytes that the n-th letter of a client has besides; nil: none
 	submit  func(*load, *letter) error // nil: load.send
@@ -60,7 +61,7 @@ func (l *load) run(ctx context.Context) {
 func (l *load) client(ctx context.Context, client int) {
 	var pending []*letter
 	quota := (l.letters + l.clients - 1) / l.clients
-	for n := 0; ctx.Err() == nil && (n < quota || !l.isEnough()); n++ {
+	for n := 0; ctx.Err() == nil && (n < quota || !l.exactly && !l.isEnough()); n++ {
 		if n >= quota {
 			time.Sleep(500 * time.Millisecond)
 		}

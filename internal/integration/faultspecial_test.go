@@ -211,7 +211,7 @@ func fullMailbox(t *trial) error {
 	return nil
 }
 
-func hundredClients(l *load) { l.clients, l.letters = 100, 100 }
+func hundredClients(l *load) { l.clients, l.letters, l.exactly = 100, 100, true }
 
 // terminate ends the daemon when all clients wait for the antivirus.
 func terminate(t *trial) error {
