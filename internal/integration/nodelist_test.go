@@ -17,10 +17,10 @@ func (n *nodeStage) rows() []fault {
 	return []fault{
 		{point: "FP-39", what: "each message handed to both nodes at once", times: 100, short: true, adapt: n.toBoth, after: n.allOnBoth},
 		{point: "FP-39", what: "second node asked while the first is in end of message", times: 1, adapt: n.firstThenSecond, during: n.hangFirst},
-		{point: "FP-40", what: "a node stands still, its leases run out", times: 2, adapt: n.steady, during: n.repeat(2, n.stopFirst)},
+		{point: "FP-40", what: "a node stands still, its leases run out", times: 2, adapt: n.gentle, during: n.repeat(2, n.stopFirst)},
 		// What waits for PostgreSQL is given up after 30 s.
-		{point: "FP-41", what: "a node cut off from PostgreSQL for 20 s", times: 2, adapt: n.steady, during: n.repeat(2, n.cutOff(postgresCable, 40*time.Second))},
-		{point: "FP-41", what: "a node cut off from Redis for 20 s", times: 2, adapt: n.steady, during: n.repeat(2, n.cutOff(redisCable, backWithin))},
+		{point: "FP-41", what: "a node cut off from PostgreSQL for 20 s", times: 2, adapt: n.gentle, during: n.repeat(2, n.cutOff(postgresCable, 40*time.Second))},
+		{point: "FP-41", what: "a node cut off from Redis for 20 s", times: 2, adapt: n.gentle, during: n.repeat(2, n.cutOff(redisCable, backWithin))},
 		{point: "REDIS", what: "FLUSHALL again and again", times: 30, adapt: n.steady, during: n.repeat(30, n.flush)},
 		{point: "REDIS", what: "killed and started again", times: 5, adapt: n.steady, during: n.repeat(5, n.restartRedis(0))},
 		{point: "REDIS", what: "down for 30 s", times: 1, adapt: n.steady, during: n.repeat(1, n.restartRedis(30*time.Second))},
@@ -161,18 +161,24 @@ func (n *nodeStage) cutOff(cable string, within time.Duration) func(*trial) erro
 
 func (n *nodeStage) flush(*trial) error { return n.servers.redis.Do("FLUSHALL") }
 
+// killRedis kills one that is to be started again, and will be at the end if not
+// before.
+func (t *trial) killRedis(r *Redis) error {
+	t.changed = append(t.changed, func() error {
+		if r.process.ended() {
+			return r.Start()
+		}
+		return nil
+	})
+	return r.process.kill()
+}
+
 func (n *nodeStage) restartRedis(down time.Duration) func(*trial) error {
 	return func(t *trial) error {
 		r := n.servers.redis
-		if err := r.process.kill(); err != nil {
+		if err := t.killRedis(r); err != nil {
 			return err
 		}
-		t.changed = append(t.changed, func() error {
-			if r.process.ended() {
-				return r.Start()
-			}
-			return nil
-		})
 		time.Sleep(down)
 		if err := r.Start(); err != nil {
 			return err
@@ -194,9 +200,9 @@ func (n *nodeStage) rolling(t *trial) error {
 }
 
 // failOver kills the master, and starts it again as a replica.
-func (n *nodeStage) failOver(*trial) error {
+func (n *nodeStage) failOver(t *trial) error {
 	s := n.servers
-	if err := s.redis.process.kill(); err != nil {
+	if err := t.killRedis(s.redis); err != nil {
 		return err
 	}
 	killed := time.Now()

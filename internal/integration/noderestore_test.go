@@ -15,8 +15,8 @@ import (
 // log are missing after that, so that the logs are not judged.
 func (n *nodeStage) restoreRows() []fault {
 	return []fault{
-		{point: "FP-47", what: "the last 3 s of commits lost", times: 3, adapt: n.steady, during: n.repeat(3, n.loseCommits(3*time.Second, 0))},
-		{point: "FP-48", what: "restored from a backup, Redis empty, notices owed", times: 1, adapt: n.steady, during: n.repeat(1, n.loseCommits(10*time.Second, 10*time.Second))},
+		{point: "FP-47", what: "the last 3 s of commits lost", times: 3, adapt: n.gentle, during: n.repeat(3, n.loseCommits(3*time.Second, 0))},
+		{point: "FP-48", what: "restored from a backup, Redis empty, notices owed", times: 1, adapt: n.gentle, during: n.repeat(1, n.loseCommits(10*time.Second, 10*time.Second))},
 	}
 }
 

@@ -127,12 +127,14 @@ func (n *nodeStage) tryAll(t *testing.T, out *tabwriter.Writer, rows []fault, tr
 	}
 }
 
-// perSecond is how many messages the clients submit, at most.
-const perSecond = 20
+// steady are many clients with 20 messages a second in all. gentle is for rows that
+// are not about load.
+func (n *nodeStage) steady(l *load) { n.submitting(l, 20) }
+func (n *nodeStage) gentle(l *load) { n.submitting(l, 5) }
 
-// steady are many clients with perSecond messages in all, each a queue that tries
-// the next node when one has not taken it.
-func (n *nodeStage) steady(l *load) {
+// submitting: each client is a queue that tries the next node when one has not
+// taken a message.
+func (n *nodeStage) submitting(l *load, perSecond time.Duration) {
 	l.clients, l.letters = 30, 100
 	n.pace = time.Tick(time.Second / perSecond)
 	l.submit = func(l *load, w *letter) error {
