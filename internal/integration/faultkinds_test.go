@@ -58,7 +58,7 @@ func (t *trial) order(p *Provider, order string, deadly bool) error {
 		return err
 	}
 	err = waitFor("fault "+strings.TrimSpace(order), fires, func() error {
-		time.Sleep(30 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		if n, err := log.count(`msg="fault injected"`); n > 0 || err != nil {
 			return err
 		}

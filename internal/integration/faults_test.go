@@ -116,10 +116,13 @@ func (s *faultStage) begin(t *testing.T) {
 		t.Fatal(err)
 	}
 	// master waits for a minute before it starts again a program that was killed
-	// before its first work.
+	// before its first work. What waits for a fault to end is not tried every
+	// second, or that is all the machine does; drain flushes the queues.
 	for _, site := range s.world.sites() {
-		if err := site.SetPostfix("service_throttle_time=2s"); err != nil {
-			t.Fatal(err)
+		for _, setting := range []string{"service_throttle_time=2s", "maximal_backoff_time=10s", "minimal_backoff_time=3s"} {
+			if err := site.SetPostfix(setting); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -289,12 +292,21 @@ func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) e
 		}
 		if time.Since(since) > 4*time.Second {
 			since = time.Now()
-			if err := t.pass(61 * time.Second); err != nil {
+			if err := errors.Join(t.pass(61*time.Second), t.flush()); err != nil {
 				return err
 			}
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// flush has all queues tried at once.
+func (t *trial) flush() error {
+	var errs []error
+	for _, site := range t.world.sites() {
+		errs = append(errs, site.Flush())
+	}
+	return errors.Join(errs...)
 }
 
 // stand waits until nothing moves any more: the rest of the queues waits for what
@@ -312,7 +324,7 @@ func (t *trial) stand(ctx context.Context) error {
 		if now != last {
 			last, since = now, time.Now()
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 	}
 	return nil
 }
