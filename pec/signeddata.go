@@ -1,0 +1,149 @@
+package pec
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// SignedData is a CMS signature with its content inside (RFC 5652 section 5): a
+// file whose name ends in .p7m, as the PEC providers directory is published (RFC
+// 6109 section 4.5). The signature was verified; who made it is not judged.
+type SignedData struct {
+	Content      []byte
+	Certificate  *x509.Certificate   // the signer's
+	Certificates []*x509.Certificate // the others inside, in their order
+	// SigningTime is what the signer says; zero where he says nothing.
+	SigningTime time.Time
+	Weak        bool // the digest is SHA-1
+}
+
+// OpenSignedData reads a SignedData with one signer, in DER or BER, and verifies
+// its signature. The content is held in memory once more. Every error wraps
+// ErrBadSignature.
+func OpenSignedData(ber []byte) (*SignedData, error) {
+	der, err := berToDER(ber)
+	if err != nil {
+		return nil, badSignature(fmt.Errorf("reading ASN.1: %w", err))
+	}
+	data, content, err := parseOpaque(der)
+	if err != nil {
+		return nil, badSignature(err)
+	}
+	s := &cmsSignature{}
+	if err := s.readSigner(data.SignerInfos); err != nil {
+		return nil, badSignature(err)
+	}
+	certificates, unread := parseCertificates(data.Certificates.Bytes)
+	if err := s.pickCertificate(certificates); err != nil {
+		return nil, badSignature(errors.Join(err, unread))
+	}
+	if err := checkKey(s.certificate.PublicKey); err != nil {
+		return nil, badSignature(err)
+	}
+	hash := s.digest.hash.New()
+	hash.Write(content)
+	attributes, err := s.verify(hash.Sum(nil))
+	if err != nil {
+		return nil, badSignature(err)
+	}
+	return &SignedData{
+		Content: content, Certificate: s.certificate, Certificates: s.others,
+		SigningTime: attributes.signingTime, Weak: s.digest.hash == crypto.SHA1,
+	}, nil
+}
+
+// parseOpaque reads a SignedData with its content inside.
+func parseOpaque(der []byte) (*cmsReceived, []byte, error) {
+	var info cmsContentInfo
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		return nil, nil, fmt.Errorf("reading ContentInfo: %w", err)
+	}
+	if !info.Type.Equal(oidSignedData) {
+		return nil, nil, fmt.Errorf("content type %v is not signed-data", info.Type)
+	}
+	var data cmsReceived
+	if _, err := asn1.Unmarshal(info.Content.Bytes, &data); err != nil {
+		return nil, nil, fmt.Errorf("reading SignedData: %w", err)
+	}
+	if !data.Encapsulated.Type.Equal(oidData) || data.Encapsulated.Content.FullBytes == nil {
+		return nil, nil, errors.New("it has no data inside: the signature is detached, or of something else")
+	}
+	var octets asn1.RawValue
+	rest, err := asn1.Unmarshal(data.Encapsulated.Content.Bytes, &octets)
+	if err != nil || len(rest) > 0 {
+		return nil, nil, fmt.Errorf("reading the content: %d bytes after it: %w", len(rest), err)
+	}
+	content, err := joinOctets(nil, octets)
+	return &data, content, err
+}
+
+// joinOctets appends an OCTET STRING; in BER it may come in pieces.
+func joinOctets(content []byte, octets asn1.RawValue) ([]byte, error) {
+	if octets.Class != asn1.ClassUniversal || octets.Tag != asn1.TagOctetString {
+		return nil, fmt.Errorf("reading the content: tag %d is no OCTET STRING", octets.Tag)
+	}
+	if !octets.IsCompound {
+		return append(content, octets.Bytes...), nil
+	}
+	for rest := octets.Bytes; len(rest) > 0; {
+		var piece asn1.RawValue
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &piece); err != nil {
+			return nil, fmt.Errorf("reading the content: %w", err)
+		}
+		if content, err = joinOctets(content, piece); err != nil {
+			return nil, err
+		}
+	}
+	return content, nil
+}
+
+// cmsOpaque is a SignedData with its content inside.
+type cmsOpaque struct {
+	Version          int
+	DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
+	ContentInfo      struct {
+		Type    asn1.ObjectIdentifier
+		Content []byte `asn1:"explicit,tag:0"`
+	}
+	Certificates asn1.RawValue
+	SignerInfos  []cmsSignerInfo `asn1:"set"`
+}
+
+// SignData makes a SignedData with its content inside, in DER, with SHA-256.
+// chain is the signing certificate, then its intermediates; at is the signing
+// time. The signature is verified before it is returned (ErrSelfCheck). With an
+// RSA key the same input gives the same bytes.
+func SignData(content []byte, key crypto.Signer, chain []*x509.Certificate, at time.Time) ([]byte, error) {
+	if len(chain) == 0 {
+		return nil, errors.New("no signing certificate")
+	}
+	attributes, err := signedAttributes(sha256.Sum256(content), chain[0], at)
+	if err != nil {
+		return nil, fmt.Errorf("encoding signed attributes: %w", err)
+	}
+	signature, err := signAttributes(attributes, key, chain[0])
+	if err != nil {
+		return nil, err
+	}
+	info := signerInfo(attributes, signature, chain[0])
+	data := cmsOpaque{
+		Version: 1, DigestAlgorithms: []pkix.AlgorithmIdentifier{info.DigestAlgorithm}, SignerInfos: []cmsSignerInfo{info},
+	}
+	data.ContentInfo.Type, data.ContentInfo.Content = oidData, content
+	data.Certificates = asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true}
+	for _, c := range chain {
+		data.Certificates.Bytes = append(data.Certificates.Bytes, c.Raw...)
+	}
+	inner, err := asn1.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encoding signature: %w", err)
+	}
+	return asn1.Marshal(cmsContentInfo{oidSignedData, asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: inner}})
+}
