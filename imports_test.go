@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/smtpclient":       {"internal/point"},
 	"internal/testpki":          {},
 	"internal/testpostgres":     {},
+	"internal/testslapd":        {},
 	"internal/account":          {"pec", "internal/point"},
 	"internal/antivirus":        {"internal/point"},
 	"internal/clock":            {},

@@ -19,6 +19,8 @@ type pki struct {
 	now               time.Time
 	root, other, sub  *testpki.Authority
 	alfa, beta, gamma *x509.Certificate
+	office            *testpki.Credential // signs the directory; of the other root
+	stranger          *testpki.Credential // has the same name, and is below sub
 }
 
 var shared = sync.OnceValues(func() (*pki, error) {
@@ -32,6 +34,12 @@ var shared = sync.OnceValues(func() (*pki, error) {
 		return nil, err
 	}
 	if p.sub, err = p.root.NewIntermediate("PEC CA", nil); err != nil {
+		return nil, err
+	}
+	if p.office, err = p.other.NewProvider("AgID", "indice@agid.example"); err != nil {
+		return nil, err
+	}
+	if p.stranger, err = p.sub.NewProvider("AgID", "indice@agid.example"); err != nil {
 		return nil, err
 	}
 	for name, certificate := range map[string]**x509.Certificate{"alfa": &p.alfa, "beta": &p.beta, "gamma": &p.gamma} {

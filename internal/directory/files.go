@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // readLimited reads at most limit bytes; more is an error.
@@ -71,6 +72,14 @@ func newFileState(info os.FileInfo, err error) fileState {
 		return fileState{err: err.Error()}
 	}
 	return fileState{info: info}
+}
+
+// modified is when the first of the files was; zero if it is not there.
+func (s snapshot) modified() (at time.Time) {
+	if len(s) > 0 && s[0].info != nil {
+		at = s[0].info.ModTime()
+	}
+	return at
 }
 
 func (s snapshot) equal(t snapshot) bool {

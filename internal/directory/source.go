@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -16,6 +17,13 @@ type Config struct {
 	LDIF        string   // the providers directory (RFC 6109 section 4.5.10)
 	Roots       string   // a directory: PEM files of all trusted authorities, historic ones included
 	Revocations []string // revocation lists, PEM or DER, at most 20 MiB each
+
+	// Own is who we are: a new directory that gives our domains to another is refused.
+	Own Own
+	// MaxAge is how old the directory may be, by its time of modification and Clock,
+	// before Current gives ErrTooOld; 0: any age.
+	MaxAge time.Duration
+	Clock  func() time.Time
 }
 
 // Source gives the trust that the files hold now. It is safe for concurrent
@@ -27,6 +35,7 @@ type Source struct {
 	mu        sync.Mutex
 	seen      sighting
 	directory *Directory
+	written   time.Time // when the directory in use was written
 	trust     *pec.Trust
 }
 
@@ -48,7 +57,7 @@ func Open(config Config, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trusted authorities: %w", err)
 	}
-	s.directory = directory
+	s.directory, s.written = directory, s.seen.ldif.modified()
 	s.trust = &pec.Trust{
 		Directory:     directory,
 		Roots:         authorities.roots,
@@ -60,14 +69,17 @@ func Open(config Config, log *slog.Logger) (*Source, error) {
 
 // Current is what the files hold now; the value does not change afterwards. A
 // new version of the providers directory or of the authorities that is bad,
-// missing, empty, or of the directory one with less than a tenth of the
-// records, is refused with a line in the log and the old one stays; opening
-// anew takes it. Revocation lists are those that can be read now, however old.
-// The error is always nil.
+// missing, empty, or of the directory one with less than a tenth of the records or
+// in which another has a domain of ours, is refused with a line in the log and the
+// old one stays; opening anew takes it. Revocation lists are those that can be read now, however old.
+// The only error is ErrTooOld.
 func (s *Source) Current() (*pec.Trust, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refresh()
+	if err := s.checkAge(); err != nil {
+		return nil, err
+	}
 	return s.trust, nil
 }
 
@@ -89,7 +101,7 @@ func (s *Source) refresh() {
 	}
 	next := *s.trust
 	if !now.ldif.equal(s.seen.ldif) {
-		s.refreshDirectory()
+		s.refreshDirectory(now.ldif.modified())
 		next.Directory = s.directory
 	}
 	if !now.roots.equal(s.seen.roots) {
@@ -102,24 +114,25 @@ func (s *Source) refresh() {
 	s.seen, s.trust = now, &next
 }
 
-func (s *Source) refreshDirectory() {
+func (s *Source) refreshDirectory(written time.Time) {
 	directory, err := s.readDirectory()
 	if err == nil {
-		err = checkShrinking(len(s.directory.providers), len(directory.providers))
+		err = checkNew(s.directory, directory, s.config.Own)
 	}
 	if err != nil {
 		s.log.Error("new providers directory refused, the old one stays in use", "error", err)
 		return
 	}
 	s.logChange(s.directory, directory)
-	s.directory = directory
+	s.directory, s.written = directory, written
 }
 
 // checkShrinking refuses a directory that lost nine records of ten: more likely
 // the file is wrong than the providers gone.
 func checkShrinking(old, now int) error {
 	if now*10 <= old {
-		return fmt.Errorf("only %d of %d records are left: if that is right, start again", now, old)
+		return fmt.Errorf("only %d of %d records are left: if that is right, start again; where pec-milter fetches it, "+
+			"after directory sync --force", now, old)
 	}
 	return nil
 }
@@ -172,6 +185,7 @@ func (s *Source) readRevocations() []*x509.RevocationList {
 func (s *Source) logChange(old, now *Directory) {
 	s.log.Info("providers directory read again", "records", len(now.providers), "records_before", len(old.providers),
 		"domains", len(now.byDomain), "domains_before", len(old.byDomain))
+	logRecords(s.log, Compare(old, now))
 	type move struct{ from, to string }
 	moves := make(map[move][]string)
 	for domain, provider := range now.byDomain {

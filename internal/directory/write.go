@@ -18,8 +18,18 @@ const baseDN = "o=postacert"
 // WriteLDIF writes a providers directory as in RFC 6109 section 4.5.10: the base
 // record, then the providers in their order. What is written is read back first:
 // an error tells what ReadLDIF would find wrong, and nothing was written.
-func WriteLDIF(w io.Writer, providers []*pec.Provider) error {
-	file := &ldif.LDIF{Version: 1, Entries: []*ldif.Entry{{Entry: baseEntry()}}}
+func WriteLDIF(w io.Writer, providers []*pec.Provider) error { return writeEntries(w, providers, true) }
+
+// WriteRecords writes records alone, without the base of the directory: what a
+// provider publishes at its LDIFLocationURL, all its environments together (RFC
+// 6109 section 4.5). It is read back as by WriteLDIF.
+func WriteRecords(w io.Writer, records []*pec.Provider) error { return writeEntries(w, records, false) }
+
+func writeEntries(w io.Writer, providers []*pec.Provider, withBase bool) error {
+	file := &ldif.LDIF{Version: 1}
+	if withBase {
+		file.Entries = append(file.Entries, &ldif.Entry{Entry: baseEntry()})
+	}
 	for _, p := range providers {
 		file.Entries = append(file.Entries, &ldif.Entry{Entry: providerEntry(p)})
 	}
