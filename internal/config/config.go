@@ -31,11 +31,14 @@ type Config struct {
 	Quarantine Quarantine `toml:"quarantine"`
 	Signer     Signer     `toml:"signer"`
 	Directory  Directory  `toml:"directory"`
-	Accounts   Accounts   `toml:"accounts"`
-	State      State      `toml:"state"`
-	Redis      Redis      `toml:"redis"`
-	PostgreSQL PostgreSQL `toml:"postgresql"`
-	Log        Log        `toml:"log"`
+	// DirectorySync and DirectoryMirror are about the providers directory too.
+	DirectorySync   DirectorySync   `toml:"directory_sync"`
+	DirectoryMirror DirectoryMirror `toml:"directory_mirror"`
+	Accounts        Accounts        `toml:"accounts"`
+	State           State           `toml:"state"`
+	Redis           Redis           `toml:"redis"`
+	PostgreSQL      PostgreSQL      `toml:"postgresql"`
+	Log             Log             `toml:"log"`
 }
 
 // The values of Config.Antivirus.
@@ -192,8 +195,12 @@ type Signer struct {
 
 // Directory is what signatures of peers are judged by.
 type Directory struct {
-	// LDIF is the PEC providers directory: path, required.
+	// LDIF is the PEC providers directory: path, required. With DirectorySync it is
+	// written by the daemon.
 	LDIF string `toml:"ldif"`
+	// MaxAge is how old it may be before certified mail gets 451: duration, without it
+	// any age.
+	MaxAge Duration `toml:"max_age"`
 	// Roots is a directory of PEM files with the trusted authorities'
 	// certificates, historic ones included: path, required.
 	Roots string `toml:"roots"`
@@ -292,6 +299,8 @@ func defaults() *Config {
 		Clamd:  Clamd{Timeout: Duration{Duration: 120 * time.Second}},
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
 		Redis:  Redis{Prefix: "pec:"},
+
+		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
 		PostgreSQL: PostgreSQL{Port: 5432},
 		Log:        Log{Format: "text"},

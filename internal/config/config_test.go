@@ -49,10 +49,12 @@ func TestLoadExample(t *testing.T) {
 			CertificateFile: here("signer.pem"), Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec",
 			PINFile: here("pin"), Timeout: Duration{Duration: 20 * time.Second},
 		},
-		Directory: Directory{here("providers.ldif"), here("roots"), []string{here("authority.crl")}},
+		Directory: Directory{LDIF: here("providers.ldif"), Roots: here("roots"), Revocations: []string{here("authority.crl")}},
 		Accounts:  Accounts{here("accounts")},
 		State:     State{File: "/var/lib/pec-milter/pec.db"},
 		Redis:     Redis{Prefix: "pec:"},
+
+		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
 		PostgreSQL: PostgreSQL{Port: 5432},
 		Log:        Log{Format: "text"},
@@ -77,7 +79,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 23; shown != want {
+	if want := 24; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -92,7 +94,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
-		got.State.Node != want.State.Node || !reflect.DeepEqual(got.Redis, want.Redis) {
+		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || !reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }
@@ -119,6 +121,9 @@ func TestExampleHasEveryKey(t *testing.T) {
 			continue
 		}
 		for _, key := range reflect.VisibleFields(field.Type) {
+			if key.Anonymous {
+				continue // its own keys come too
+			}
 			keys++
 			if name := key.Tag.Get("toml"); !strings.Contains("\n"+sections[table], "\n"+name+" = ") {
 				t.Errorf("example has no line for %s.%s", table, name)

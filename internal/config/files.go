@@ -24,8 +24,9 @@ func (c *Config) references() []reference {
 		{"signer.key_file", &c.Signer.KeyFile, checkPrivate},
 		{"signer.module", &c.Signer.Module, checkFile},
 		{"signer.pin_file", &c.Signer.PINFile, checkPrivate},
-		{"directory.ldif", &c.Directory.LDIF, checkFile},
-		{"directory.roots", &c.Directory.Roots, checkDirectory},
+	}
+	all = append(all, c.directoryReferences()...)
+	all = append(all, []reference{
 		{"accounts.file", &c.Accounts.File, checkFile},
 		{"state.file", &c.State.File, checkParent},
 		{"redis.password_file", &c.Redis.PasswordFile, checkPrivate},
@@ -34,7 +35,7 @@ func (c *Config) references() []reference {
 		{"redis.tls_key", &c.Redis.TLSKey, checkPrivate},
 		{"postgresql.password_file", &c.PostgreSQL.PasswordFile, func(string) error { _, err := c.PostgreSQL.ReadPassword(); return err }},
 		{"postgresql.ca_file", &c.PostgreSQL.CAFile, checkFile},
-	}
+	}...)
 	for i := range c.Directory.Revocations {
 		all = append(all, reference{"directory.revocations", &c.Directory.Revocations[i], checkFile})
 	}

@@ -17,11 +17,7 @@ func (c *Config) validate(f *faults) {
 	c.Inject.validate(f)
 	c.MTA.validate(f)
 	c.Signer.validate(f, c.MTA.ContentTimeout.Duration)
-	f.required("directory.ldif", c.Directory.LDIF)
-	f.required("directory.roots", c.Directory.Roots)
-	if len(c.Directory.Revocations) == 0 || slices.Contains(c.Directory.Revocations, "") {
-		f.add("directory.revocations", "name at least one revocation list: without one no peer's signature can be judged")
-	}
+	c.validateDirectory(f)
 	f.required("accounts.file", c.Accounts.File)
 	f.required("state.file", c.State.File)
 	if strings.ContainsFunc(c.State.Node, isControl) {
