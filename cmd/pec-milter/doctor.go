@@ -41,7 +41,7 @@ func (d *doctorCommand) Run(o out) error {
 	found := doctor.Files(c.CheckFiles())
 	found = append(found, d.examine(ctx, c)...)
 	for _, examine := range []func(context.Context) []doctor.Finding{
-		p.doors, p.neighbours, p.judgement, p.signer, p.antivirus, p.database, p.redis, p.disks,
+		p.doors, p.neighbours, p.judgement, p.fetch, p.signer, p.antivirus, p.database, p.redis, p.disks,
 	} {
 		found = append(found, examine(ctx)...)
 	}
@@ -140,6 +140,22 @@ func (p *patient) judgement(context.Context) []doctor.Finding {
 		return append(found, openFault("directory", err))
 	}
 	return append(found, doctor.Revocations(p.trust.Revocations, p.now())...)
+}
+
+// fetch fetches the providers directory, and stores nothing.
+func (p *patient) fetch(ctx context.Context) []doctor.Finding {
+	syncer, err := newSyncer(p.config)
+	if err != nil {
+		return []doctor.Finding{openFault("directory.sync", err)}
+	}
+	if syncer == nil {
+		return nil
+	}
+	report, err := syncer.Check(ctx, p.now())
+	if err != nil {
+		return []doctor.Finding{doctor.DirectorySync(syncer.From.URL, 0, 0, "", err)}
+	}
+	return []doctor.Finding{doctor.DirectorySync(syncer.From.URL, len(report.Directory.Providers()), len(report.Changes), report.Signer, nil)}
 }
 
 // signer signs, and looks at the certificate.

@@ -38,14 +38,15 @@ var errBad = &exit{1, errors.New("bad")}
 
 // commands is the command line.
 type commands struct {
-	Serve       serveCommand   `cmd:"" help:"Run the daemon."`
-	CheckConfig checkCommand   `cmd:"" help:"Say everything that is wrong with a configuration."`
-	Doctor      doctorCommand  `cmd:"" help:"Examine a live set-up."`
-	Verify      verifyCommand  `cmd:"" help:"Verify PEC messages."`
-	Inspect     inspectCommand `cmd:"" help:"Show what is inside a message."`
-	HSM         hsmCommands    `cmd:"" name:"hsm" help:"The signing key."`
-	Log         logCommands    `cmd:"" help:"The legal log."`
-	Version     versionCommand `cmd:"" help:"Show the version."`
+	Serve       serveCommand      `cmd:"" help:"Run the daemon."`
+	CheckConfig checkCommand      `cmd:"" help:"Say everything that is wrong with a configuration."`
+	Doctor      doctorCommand     `cmd:"" help:"Examine a live set-up."`
+	Verify      verifyCommand     `cmd:"" help:"Verify PEC messages."`
+	Inspect     inspectCommand    `cmd:"" help:"Show what is inside a message."`
+	Directory   directoryCommands `cmd:"" help:"The PEC providers directory."`
+	HSM         hsmCommands       `cmd:"" name:"hsm" help:"The signing key."`
+	Log         logCommands       `cmd:"" help:"The legal log."`
+	Version     versionCommand    `cmd:"" help:"Show the version."`
 }
 
 // out is where commands print.

@@ -76,17 +76,23 @@ func writeProvider(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	office, err := ca.NewProvider("Directory Office", "indice@office.example")
+	if err != nil {
+		return err
+	}
 	golden, err := filepath.Abs("../../pec/testdata/golden")
 	if err != nil {
 		return err
 	}
 	env.Setenv("GOLDEN", golden)
+	env.Setenv("SIGN", "openssl cms -sign -binary -nodetach -outform DER -signer office.pem -inkey office.key")
 	return errors.Join(
 		os.Mkdir(filepath.Join(dir, "roots"), 0o755),
 		testpki.WriteCertificates(filepath.Join(dir, "roots", "ca.pem"), ca.Certificate()),
 		testpki.WriteRevocations(filepath.Join(dir, "ca.crl"), list),
 		signer.WriteFiles(filepath.Join(dir, "signer.pem"), filepath.Join(dir, "signer.key")),
 		writeDirectory(filepath.Join(dir, "providers.ldif"), signer),
+		office.WriteFiles(filepath.Join(dir, "office.pem"), filepath.Join(dir, "office.key")),
 		os.WriteFile(filepath.Join(dir, "accounts"), []byte("mario@pec.alfa.example mario active refuse\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "secret"), []byte(fmt.Sprintf("%064d\n", 1)), 0o600),
 		os.WriteFile(filepath.Join(dir, "pec.toml"), []byte(configuration), 0o644),

@@ -25,6 +25,7 @@ import (
 // services are the effects of the doors, open.
 type services struct {
 	provider   *point.Provider
+	directory  *directory.Source
 	log        *legallog.Log
 	redis      *state.RedisStore      // nil: the state is in a file
 	quarantine *quarantine.Quarantine // nil: there is no antivirus
@@ -104,11 +105,12 @@ func (s *services) openSecret(c *config.Config) error {
 func (s *services) openDirectory(c *config.Config) error {
 	source, err := directory.Open(directory.Config{
 		LDIF: c.Directory.LDIF, Roots: c.Directory.Roots, Revocations: c.Directory.Revocations,
+		Own: own(c), MaxAge: c.Directory.MaxAge.Duration, Clock: s.provider.Clock,
 	}, s.provider.Logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
-	s.provider.Trust = source
+	s.directory, s.provider.Trust = source, source
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/directory"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/spool"
 	"github.com/pec-milter/pec-milter/lmtpdeliver"
@@ -42,6 +43,9 @@ func (s *serveCommand) Run() error {
 		return err
 	}
 	defer sockets.close()
+	if err := firstDirectory(ctx, c, clock()()); err != nil {
+		return err
+	}
 	services, err := openServices(c, clock(), logger)
 	if err != nil {
 		return err
@@ -122,8 +126,14 @@ func spoolRoom(c *config.Config) *spool.Room {
 
 // serve opens the doors, and closes them in the other order when ctx is done.
 func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, logger *slog.Logger) error {
-	if err := checkOwnCertificate(s.provider); err != nil {
+	// With a directory that is too old the doors open all the same: mail gets 451, and
+	// the keeper fetches.
+	if err := checkOwnCertificate(s.provider); err != nil && !errors.Is(err, directory.ErrTooOld) {
 		return &exit{exitConfig, err}
+	}
+	keeper, err := s.keeper(c)
+	if err != nil {
+		return err
 	}
 	timer := s.timer()
 	if err := timer.unfinished.report(context.WithoutCancel(ctx), s.provider.Clock()); err != nil {
@@ -137,7 +147,8 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	}
 	stopTimer := timer.start(ctx, timerPeriod)
 	defer stopTimer()
-	var err error
+	stopKeeper := keeper.start(ctx)
+	defer stopKeeper()
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping: messages under way are finished first", "at_most", drainTime)

@@ -18,10 +18,20 @@ func DirectoryAge(path string, now time.Time) Finding {
 		return notChecked(check, "%v", err)
 	}
 	if age := now.Sub(info.ModTime()); age > maxDirectoryAge {
-		return bad(check, "run the job that fetches the providers directory, and find out why it did not",
+		return bad(check, "pec-milter directory sync --config FILE, or the job of yours that fetches it; and find out why it was not",
 			"%s is %v old, more than %v (RFC 6109 section 4.5)", path, age.Round(time.Minute), maxDirectoryAge)
 	}
 	return good(check, "%s is of %s", path, info.ModTime().UTC().Format(time.RFC3339))
+}
+
+// DirectorySync tells how a fetch of the providers directory ended that stored
+// nothing: with so many records and changes, or err.
+func DirectorySync(from string, records, changes int, signer string, err error) Finding {
+	const check = "directory.sync"
+	if err != nil {
+		return bad(check, "pec-milter directory sync --config FILE, until it is good: docs/operations.md, The providers directory", "%v", err)
+	}
+	return good(check, "%s has %d records, %d changed; signed by %q", from, records, changes, signer)
 }
 
 // Revocations tells of each authority's newest revocation list whether it is

@@ -3,6 +3,7 @@ package doctor
 import (
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,6 +27,13 @@ func TestDirectoryAge(t *testing.T) {
 		}
 		want(t, DirectoryAge(path, noon), result, path)
 	}
+}
+
+// TestDirectorySync: IN-09, a directory that would be refused is told before it is
+// needed.
+func TestDirectorySync(t *testing.T) {
+	want(t, DirectorySync("https://x", 3, 1, "Office", nil), Good, `3 records, 1 changed; signed by "Office"`)
+	want(t, DirectorySync("https://x", 0, 0, "", errors.New("it is not signed")), Bad, "it is not signed")
 }
 
 func TestRevocations(t *testing.T) {
