@@ -35,7 +35,8 @@ type Source struct {
 	mu        sync.Mutex
 	seen      sighting
 	directory *Directory
-	written   time.Time // when the directory in use was written
+	written   time.Time       // when the directory in use was written
+	told      map[string]bool // faults of the version that was read last
 	trust     *pec.Trust
 }
 
@@ -157,11 +158,23 @@ func (s *Source) readDirectory() (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.config.LDIF, err)
 	}
-	for _, fault := range faults {
-		s.log.Warn("providers directory: something is wrong with a record",
-			"file", s.config.LDIF, "line", fault.Line, "dn", fault.DN, "error", fault.Err)
-	}
+	s.logFaults(faults)
 	return directory, nil
+}
+
+// logFaults tells what was not told of the version before: a directory is written
+// anew with each fetch.
+func (s *Source) logFaults(faults []*Fault) {
+	told := make(map[string]bool, len(faults))
+	for _, fault := range faults {
+		text := fault.DN + "\x00" + fault.Err.Error()
+		told[text] = true
+		if !s.told[text] {
+			s.log.Warn("providers directory: something is wrong with a record",
+				"file", s.config.LDIF, "line", fault.Line, "dn", fault.DN, "error", fault.Err)
+		}
+	}
+	s.told = told
 }
 
 func (s *Source) readAuthorities() (*authorities, error) {
