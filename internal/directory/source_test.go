@@ -273,52 +273,6 @@ func TestFaultsAndMovesAreLogged(t *testing.T) {
 	}
 }
 
-// TestDifferencesAreLogged: IN-08, who comes and whose domains: what nobody can
-// tell to be wrong, as gmail.com, an operator can see. What was wrong before is not
-// told again.
-func TestDifferencesAreLogged(t *testing.T) {
-	b := newBench(t)
-	bad := "dn: providerName=G,o=postacert\nobjectclass: provider\n"
-	b.put(b.config.LDIF, write(t, b.pki.providers())+bad)
-	b.open()
-	b.wantLogged("something is wrong with a record", 1)
-	providers := append(b.pki.providers(), &pec.Provider{Name: "Gamma", Certificates: []*x509.Certificate{b.pki.gamma},
-		MailReceipt: "r@gamma.example", Domains: []string{"gmail.com"}})
-	providers[2].Domains = append(providers[2].Domains, "outlook.com")
-	b.put(b.config.LDIF, write(t, providers)+bad)
-	b.current()
-	log := b.logged.String()
-	for _, want := range []string{
-		`level=WARN msg="a provider came or went" what=added provider=Gamma unit="" domains=gmail.com`,
-		`level=INFO msg="a provider's record has changed" provider=Beta`, `domains_added=outlook.com`,
-	} {
-		if !strings.Contains(log, want) {
-			t.Errorf("logged %s, want %q", log, want)
-		}
-	}
-	b.wantLogged("something is wrong with a record", 0)
-	b.put(b.config.LDIF, write(t, b.pki.providers()))
-	b.current()
-	b.put(b.config.LDIF, write(t, b.pki.providers())+bad)
-	b.current()
-	b.wantLogged("something is wrong with a record", 1)
-}
-
-// TestOwnDomainsInAFile: IN-08, a file that an operator's own job puts there is
-// refused too if it gives our domains away.
-func TestOwnDomainsInAFile(t *testing.T) {
-	b := newBench(t)
-	b.config.Own = Own{Name: "Alfa S.p.A.", Domains: []string{"alfa.example"}}
-	b.open()
-	providers := b.pki.providers()
-	providers[0].Domains, providers[2].Domains = []string{"other.example"}, []string{"alfa.example"}
-	b.put(b.config.LDIF, write(t, providers))
-	if p := b.current().Directory.ByDomain("alfa.example"); p.Name != "Alfa S.p.A." {
-		t.Errorf("alfa.example is given to %s", p.Name)
-	}
-	b.wantLogged("our domain alfa.example is claimed by another provider", 1)
-}
-
 func TestAuthorities(t *testing.T) {
 	b := newBench(t)
 	root := func(name string) string { return filepath.Join(b.config.Roots, name) }

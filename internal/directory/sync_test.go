@@ -3,8 +3,6 @@ package directory
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -142,39 +140,6 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// TestSyncForms: a signed file in every form that it may come in, and one that is
-// here already.
-func TestSyncForms(t *testing.T) {
-	o := newOffice(t)
-	p7m := o.body
-	lines := base64.StdEncoding.EncodeToString(p7m)
-	forms := map[string][]byte{
-		"DER":            p7m,
-		"PEM":            pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: p7m}),
-		"PEM, CMS":       pem.EncodeToMemory(&pem.Block{Type: "CMS", Bytes: p7m}),
-		"base64":         []byte(lines[:64] + "\r\n" + lines[64:] + "\r\n"),
-		"S/MIME":         []byte("MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=signed-data\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines),
-		"S/MIME with LF": []byte("Content-Type: application/x-pkcs7-mime\n\n" + lines + "\n"),
-	}
-	for name, body := range forms {
-		t.Run(name, func(t *testing.T) {
-			o.body = body
-			if _, err := o.syncer.Check(t.Context(), o.now); err != nil {
-				t.Error(err)
-			}
-			path := filepath.Join(t.TempDir(), "x.p7m")
-			if err := os.WriteFile(path, body, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			local := *o.syncer
-			local.From = Server{URL: path}
-			if report, err := local.Check(t.Context(), o.now); err != nil || report.Signer == "" {
-				t.Errorf("from a file: %+v, %v", report, err)
-			}
-		})
-	}
-}
-
 // TestSyncRefuses: IN-08 and IN-09, RFC 6109 section 4.5. What cannot be believed is
 // refused, and the last good copy is kept.
 func TestSyncRefuses(t *testing.T) {
@@ -275,52 +240,6 @@ func TestSyncForce(t *testing.T) {
 	}
 }
 
-// The signer of an authority that is trusted is trusted; one below another is not.
-func TestSignersOfAnAuthority(t *testing.T) {
-	o := newOffice(t)
-	o.must(testpki.WriteCertificates(o.syncer.Signers, o.pki.other.Certificate()))
-	o.sync()
-	o.must(testpki.WriteCertificates(o.syncer.Signers, o.pki.root.Certificate(), o.pki.sub.Certificate()))
-	if _, err := o.syncer.Sync(t.Context(), o.now); err == nil || !strings.Contains(err.Error(), "whom nobody trusts") {
-		t.Errorf("Sync = %v, want a signer whom nobody trusts", err)
-	}
-	o.body = o.sign(o.pki.stranger, write(t, o.pki.providers()))
-	o.sync()
-	if _, err := ReadSigners(o.file("client.key")); err == nil {
-		t.Error("a key passes for a certificate")
-	}
-	if _, err := ReadSigners(""); err == nil {
-		t.Error("no file passes for signers")
-	}
-}
-
-// TestOwnDomains: IN-08, our domains may have the name that they had.
-func TestOwnDomains(t *testing.T) {
-	ours := func(name string) *Directory {
-		return newDirectory([]*pec.Provider{{Name: name, Domains: []string{"alfa.example"}}})
-	}
-	tests := []struct {
-		name     string
-		old, now *Directory
-		bad      bool
-	}{
-		{"our name", nil, ours("ALFA"), false},
-		{"another, first copy", nil, ours("Beta"), true},
-		{"another", ours("Alfa"), ours("Beta"), true},
-		{"known by another name before", ours("Alfa S.p.A."), ours("Alfa S.p.A."), false},
-		{"back to our name", ours("Alfa S.p.A."), ours("Alfa"), false},
-		{"nobody's", ours("Alfa"), newDirectory([]*pec.Provider{{Name: "Beta", Domains: []string{"beta.example"}}}), false},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			err := (Own{Name: "Alfa", Domains: []string{"alfa.example"}}).check(test.old, test.now)
-			if (err != nil) != test.bad {
-				t.Errorf("check = %v, want an error: %v", err, test.bad)
-			}
-		})
-	}
-}
-
 // TestSyncThroughLDAP: the signed directory goes into the mirror, and another node,
 // which has nothing else, takes it from there. IN-07: what is no domain is in no
 // answer, whatever LDAP would make of it.
@@ -393,79 +312,4 @@ func TestCheckFile(t *testing.T) {
 			t.Errorf("CheckFile(%s) = %v, want an error that names it", name, err)
 		}
 	}
-}
-
-func TestCompare(t *testing.T) {
-	p := testPKI(t)
-	old, now := newDirectory(p.providers()), p.providers()
-	now[0].MailReceipt, now[0].LocationURL = "new@alfa.example", ""
-	now[2].Certificates = []*x509.Certificate{p.gamma, p.alfa}
-	now = append(now[:1:1], now[2], &pec.Provider{Name: "Gamma", Domains: []string{"gamma.example"}})
-	got := Compare(old, newDirectory(now))
-	if len(got) != 4 {
-		t.Fatalf("changes %+v, want 4", got)
-	}
-	if got[0].Kind != RecordChanged || len(got[0].Values) != 2 || got[0].Values[1] != "LDIFLocationURL: https://alfa.example/alfa.ldif.p7m -> (none)" {
-		t.Errorf("alfa: %+v", got[0])
-	}
-	if got[1].Kind != RecordRemoved || got[1].Unit != "Secondo ambiente" || got[1].DomainsRemoved[0] != "due.alfa.example" || len(got[1].Values) != 0 {
-		t.Errorf("environment: %+v", got[1])
-	}
-	if got[2].Kind != RecordChanged || got[2].CertificatesAdded[0] != certificateHash(p.alfa.Raw) || got[2].CertificatesRemoved[0] != certificateHash(p.beta.Raw) {
-		t.Errorf("beta: %+v", got[2])
-	}
-	if got[3].Kind != RecordAdded || got[3].DomainsAdded[0] != "gamma.example" {
-		t.Errorf("gamma: %+v", got[3])
-	}
-	if same := Compare(old, newDirectory(p.providers())); len(same) != 0 {
-		t.Errorf("no change: %+v", same)
-	}
-}
-
-// FuzzSignedLDIF: IN-07, the text inside a signed directory is no more to be
-// trusted than a plain one, nor is the file around it.
-func FuzzSignedLDIF(f *testing.F) {
-	p := testPKI(f)
-	signer := p.office
-	trusted := &Signers{pinned: []*x509.Certificate{signer.Certificate()}, authorities: x509.NewCertPool()}
-	files, err := filepath.Glob("testdata/*.ldif")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no seeds in testdata: %v", err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text, uint16(0))
-	}
-	f.Add([]byte(write(f, p.providers())), uint16(700))
-	f.Add([]byte(signedLine+"2099-01-01T00:00:00Z\n"), uint16(1))
-	f.Fuzz(func(t *testing.T, text []byte, flip uint16) {
-		p7m, err := pec.SignData(text, signer.Key, signer.Chain, p.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if at := int(flip) % len(p7m); flip > 0 {
-			p7m[at] ^= 1
-		}
-		taken, err := trusted.open(p7m, p.now)
-		if err != nil {
-			if flip == 0 {
-				t.Fatal(err)
-			}
-			return
-		}
-		if string(taken.ldif) != string(text) {
-			t.Fatalf("opened %q, want %q", taken.ldif, text)
-		}
-		syncer := &Syncer{Copy: filepath.Join(t.TempDir(), "none")}
-		whole := append(syncer.head(taken), taken.ldif...)
-		if got := signedTime(whole); !got.Equal(taken.signed) {
-			t.Errorf("the copy says it was signed on %v, want %v", got, taken.signed)
-		}
-		if report, err := syncer.judge(taken, whole); err == nil {
-			checkDirectory(t, report.Directory)
-		}
-	})
 }
