@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/pec-milter/pec-milter/hsm"
@@ -107,6 +108,9 @@ func (s *services) openDirectory(c *config.Config) error {
 		LDIF: c.Directory.LDIF, Roots: c.Directory.Roots, Revocations: c.Directory.Revocations,
 		Own: own(c), MaxAge: c.Directory.MaxAge.Duration, Clock: s.provider.Clock,
 	}, s.provider.Logger)
+	if errors.Is(err, os.ErrNotExist) && c.DirectorySync.Used() {
+		err = fmt.Errorf("%w: fetch it with pec-milter directory sync --config FILE", err)
+	}
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
