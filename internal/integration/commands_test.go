@@ -107,6 +107,16 @@ func (s *stage) stories() map[string]command {
 		"mode":           {"PROVIDER NAME MODE", s.mode},
 		"inject-service": {"PROVIDER SETTING", s.injectService},
 
+		// The provider fetches its directory from an office that signs it, and keeps a
+		// mirror in slapd, until the end of the story. The office publishes it with
+		// "all", "without DOMAIN", "claiming DOMAIN" (another one does) or "unsigned".
+		// known: copy and mirror have DOMAIN ("yes" or "no"), and the daemon is still the
+		// same. logged: the daemon's log has TEXT.
+		"office":  {"PROVIDER", s.openOffice},
+		"publish": {"WAY [DOMAIN]", s.publish},
+		"known":   {"PROVIDER DOMAIN YES-OR-NO", s.known},
+		"logged":  {"PROVIDER TEXT", s.logged},
+
 		// A command of pec-milter: CONFIG stands for the provider's configuration,
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
 		"pec-milter":  {"PROVIDER ARGUMENT", s.pecMilter}, // any number of them

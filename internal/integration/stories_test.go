@@ -40,6 +40,7 @@ type stage struct {
 	world      *World
 	stopped    context.Context
 	slow       []*slowClient   // that a story has, still at work
+	office     *office         // nil: no story has opened it
 	changed    []func() error  // what undoes the changes of a story
 	expected   []expected      // breaches of the daily log that the story names
 	told       map[string]bool // breaches that an earlier story is to blame for
