@@ -2,9 +2,9 @@ package pec
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Classification is what an incoming message turned out to be (RFC 6109
@@ -33,54 +33,10 @@ type Classification struct {
 // notification.
 func (c *Classification) Correct() bool { return len(c.Problems) == 0 }
 
-func (c *Classification) problem(reason string) { c.Problems = append(c.Problems, Reason(reason)) }
-
-// Classify tells what a message is, by its structure: the signature's
-// existence, validity and origin, then the form (RFC 6109 section 2.2.2). at is
-// the time of arrival. An error means that it cannot be told now
-// (ErrRevocationUnknown, or the body cannot be read), never that the message is
-// bad.
-func Classify(m Message, trust *Trust, at time.Time) (*Classification, error) {
-	c := &Classification{Kind: declaredKind(m.Header)}
-	root, err := Structure(m)
-	if err != nil {
-		return c, c.unsigned(err)
+func (c *Classification) problem(reason string) {
+	if text := Reason(reason); !slices.Contains(c.Problems, text) {
+		c.Problems = append(c.Problems, text)
 	}
-	if c.Signature, err = VerifySignature(m, root); err != nil {
-		return c, c.unsigned(err)
-	}
-	if c.Provider, err = trust.Provider(c.Signature, at); err != nil {
-		c.Provider = nil
-		c.problem("untrusted")
-		return c, temporary(err)
-	}
-	c.checkForm(m.Header)
-	return c, nil
-}
-
-// unsigned notes why there is no good signature; only an error of reading is
-// returned.
-func (c *Classification) unsigned(err error) error {
-	c.Signature = nil
-	switch {
-	case errors.Is(err, ErrNotSigned):
-		c.problem("not-signed")
-	case errors.Is(err, ErrBadSignature):
-		c.problem("untrusted")
-	case errors.Is(err, ErrStructure):
-		c.problem("form")
-	default:
-		return err
-	}
-	return nil
-}
-
-// temporary keeps only the error that says nothing about the message.
-func temporary(err error) error {
-	if errors.Is(err, ErrRevocationUnknown) {
-		return err
-	}
-	return nil
 }
 
 // declaredKind is what the header fields of PEC say.
@@ -91,55 +47,6 @@ func declaredKind(h Header) Kind {
 	return Kind(strings.ToLower(h.Get(HeaderReceipt)))
 }
 
-// checkForm checks the formal correctness of a message whose signer is known:
-// From belongs to the signer, the certification data follow the scheme, and
-// the header agrees with them.
-func (c *Classification) checkForm(h Header) {
-	c.checkFrom(h)
-	c.readParts()
-	if c.Data == nil {
-		return
-	}
-	if h.Count(HeaderTransport)+h.Count(HeaderReceipt) != 1 || c.Data.Kind != c.Kind {
-		c.problem("kind")
-	}
-	if c.Kind == Envelope && c.Original == nil {
-		c.problem("no-original")
-	}
-	if c.Original != nil {
-		if _, err := c.Original.Decoded(); err != nil {
-			c.problem("original")
-		}
-	}
-}
-
-// checkFrom: the address in From is one of the certificate's, and its domain one
-// of the signer's (RFC 6109 sections 2.1 and 7).
-func (c *Classification) checkFrom(h Header) {
-	from, err := Addresses(h, "From")
-	if err != nil || len(from) != 1 || h.Count("From") != 1 {
-		c.problem("from-address")
-		return
-	}
-	if !slices.ContainsFunc(c.Signature.Addresses(), func(a string) bool { return strings.EqualFold(a, from[0]) }) {
-		c.problem("from-certificate")
-	}
-	if !c.Provider.Manages(from[0]) {
-		c.problem("no-pec-domain")
-	}
-}
-
-// readParts finds certification data and original message.
-func (c *Classification) readParts() {
-	var err error
-	switch c.Data, c.Original, err = Parts(c.Signature); {
-	case errors.Is(err, ErrCertificationData):
-		c.problem("certification-data")
-	case err != nil:
-		c.problem("no-certification-data")
-	}
-}
-
 // ErrNoCertificationData means that a signed message has no certification data,
 // or has them twice.
 var ErrNoCertificationData = errors.New("no certification data, or more than one")
@@ -147,18 +54,27 @@ var ErrNoCertificationData = errors.New("no certification data, or more than one
 // Parts finds the certification data and the original message (nil where there
 // is none) of a signed PEC message. Only direct children of the signed
 // multipart/mixed count: a forwarded PEC message nests. The error wraps
-// ErrNoCertificationData or ErrCertificationData.
+// ErrNoCertificationData or ErrCertificationData; any other is one of reading.
 func Parts(s *Signature) (*CertificationData, *Part, error) {
-	data := append(s.Content.namedAll(CertificationDataName), s.Content.namedAll("certdata.xml")...)
-	originals := s.Content.namedAll(OriginalName)
+	data, originals := s.Content.certificationData(), s.Content.namedAll(OriginalName)
 	if s.Content.MediaType != "multipart/mixed" || len(data) != 1 || len(originals) > 1 {
 		return nil, nil, ErrNoCertificationData
 	}
-	parsed, err := ParseCertificationData(data[0].Content())
+	content := &failureKeeper{Reader: data[0].Content()}
+	parsed, err := ParseCertificationData(content)
+	if content.err != nil && !errors.Is(content.err, ErrEncoding) {
+		return nil, nil, fmt.Errorf("reading the certification data: %w", content.err)
+	}
 	if err != nil || len(originals) == 0 {
 		return parsed, nil, err
 	}
 	return parsed, originals[0], nil
+}
+
+// certificationData are the direct children that are named as certification
+// data.
+func (p *Part) certificationData() []*Part {
+	return append(p.namedAll(CertificationDataName), p.namedAll("certdata.xml")...)
 }
 
 // Enclosed is the message that a signed PEC message encloses as a direct child:
@@ -229,16 +145,27 @@ func (c *Classification) checkSpeaksFor() string {
 	if c.Kind == Acceptance || c.Kind == NonAcceptance || c.Kind == TimeoutNotice {
 		return ""
 	}
-	spoken := slices.Concat(c.Data.TakenFor, nonEmpty(c.Data.Delivered))
-	if len(spoken) == 0 || slices.ContainsFunc(spoken, func(a string) bool { return !c.Provider.Manages(a) }) {
+	if !c.Provider.managesAll(c.Data.spokenFor()) {
 		return Reason("others-recipients")
 	}
 	return ""
 }
 
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
+// spokenFor are the addresses that certification data speak for: the issuer must
+// manage their domains.
+func (d *CertificationData) spokenFor() []string {
+	switch d.Kind {
+	case Envelope, Acceptance, NonAcceptance, TimeoutNotice:
+		return []string{d.Sender}
 	}
-	return []string{s}
+	if d.Delivered == "" {
+		return d.TakenFor
+	}
+	return append(slices.Clone(d.TakenFor), d.Delivered)
+}
+
+// managesAll tells whether the provider manages the domains of all addresses,
+// and there is one.
+func (p *Provider) managesAll(addresses []string) bool {
+	return len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return !p.Manages(a) })
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/subtle"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -19,19 +20,26 @@ const (
 )
 
 // cmsDigest is a digest algorithm, with the signature algorithms that name it
-// too.
+// too, and what those are called.
 type cmsDigest struct {
 	hash            crypto.Hash
 	oid, rsa, ecdsa asn1.ObjectIdentifier
+	names           cmsNames
 }
+
+type cmsNames struct{ rsa, pss, ecdsa x509.SignatureAlgorithm }
 
 // cmsDigests are the algorithms of RFC 5754, and SHA-1. What is not here is
 // refused, MD5 before all.
 var cmsDigests = []cmsDigest{
-	{crypto.SHA256, oidSHA256, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, oidECDSAWithSHA256},
-	{crypto.SHA384, oidSHA384, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}},
-	{crypto.SHA512, oidSHA512, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}},
-	{crypto.SHA1, oidSHA1, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}},
+	{crypto.SHA256, oidSHA256, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, oidECDSAWithSHA256,
+		cmsNames{x509.SHA256WithRSA, x509.SHA256WithRSAPSS, x509.ECDSAWithSHA256}},
+	{crypto.SHA384, oidSHA384, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 12}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3},
+		cmsNames{x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384}},
+	{crypto.SHA512, oidSHA512, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 13}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4},
+		cmsNames{x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512}},
+	{crypto.SHA1, oidSHA1, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1},
+		cmsNames{rsa: x509.SHA1WithRSA, ecdsa: x509.ECDSAWithSHA1}},
 }
 
 // More object identifiers of CMS, RFC 5754 and RFC 4056.
@@ -96,6 +104,17 @@ func (s *cmsSignature) verifyValue(digest []byte) error {
 		}
 	}
 	return fmt.Errorf("signature algorithm %v does not go with digest %v and the key", algorithm, s.digest.hash)
+}
+
+// algorithm is what the signature algorithm is called: of a signature that holds.
+func (s *cmsSignature) algorithm() x509.SignatureAlgorithm {
+	switch algorithm := s.signer.SignatureAlgorithm.Algorithm; {
+	case algorithm.Equal(s.digest.ecdsa):
+		return s.digest.names.ecdsa
+	case algorithm.Equal(oidRSAPSS):
+		return s.digest.names.pss
+	}
+	return s.digest.names.rsa
 }
 
 // pssParameters are RSASSA-PSS-params, RFC 4055 section 3.1.

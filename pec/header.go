@@ -104,7 +104,7 @@ func (r *headerReader) add(line string) error {
 		if len(r.header) == 0 {
 			return ErrNoHeader
 		}
-		return fmt.Errorf("line after header field %q is no header field", r.header[len(r.header)-1].Name)
+		return fmt.Errorf("%w: line after header field %q is no header field", ErrHeader, r.header[len(r.header)-1].Name)
 	}
 	r.end()
 	r.header = append(r.header, Field{Name: name})

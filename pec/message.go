@@ -26,13 +26,19 @@ type Message struct {
 // MaxHeader is the largest header section, in bytes, that ReadMessage takes.
 const MaxHeader = 4 << 20
 
-// ErrNoHeader means that a message does not begin with header fields.
-var ErrNoHeader = errors.New("message does not begin with a header field")
+// ErrHeader means that bytes are no message: their header section is malformed or
+// larger than MaxHeader.
+var ErrHeader = errors.New("malformed header section")
+
+// ErrNoHeader means that a message does not begin with header fields. It is an
+// ErrHeader.
+var ErrNoHeader = fmt.Errorf("%w: message does not begin with a header field", ErrHeader)
 
 // ReadMessage splits the size bytes of r into header and body. It reads lines
 // that end with CRLF or, for files saved by mail clients, LF alone; the body is
 // a window on r, nothing is copied. A line of the header that is neither a
-// field nor a continuation is an error.
+// field nor a continuation is an error that wraps ErrHeader; any error that does
+// not wrap it is one of reading.
 func ReadMessage(r io.ReaderAt, size int64) (Message, error) {
 	in := bufio.NewReader(io.NewSectionReader(r, 0, min(size, MaxHeader)))
 	var header headerReader
@@ -48,7 +54,7 @@ func ReadMessage(r io.ReaderAt, size int64) (Message, error) {
 		case text == "" && (err == nil || at == size):
 			return Message{header.end(), io.NewSectionReader(r, at, size-at)}, nil
 		case err == io.EOF && at < size:
-			return Message{}, fmt.Errorf("header section is over %d bytes", MaxHeader)
+			return Message{}, fmt.Errorf("%w: it is over %d bytes", ErrHeader, MaxHeader)
 		}
 		if err := header.add(text); err != nil {
 			return Message{}, err

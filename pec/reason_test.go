@@ -12,7 +12,7 @@ import (
 
 var (
 	reasonLine = regexp.MustCompile(`^([a-z0-9.-]+)\t[ABC]\t(\S.*)\n$`)
-	reasonUse  = regexp.MustCompile(`\b(?:Reason|problem|addressReasons)\("([a-z-]+)"`)
+	reasonUse  = regexp.MustCompile(`\b(?:Reason\(|problem\(|addressReasons\(|failed\(Step\w+, )"([a-z-]+)"`)
 	failure    = regexp.MustCompile(`^5\.\d\.\d+$`)
 )
 

@@ -53,7 +53,7 @@ func (t *Trust) checkCertificate(c, issuer *x509.Certificate, at time.Time) erro
 		for i := range list.RevokedCertificateEntries {
 			entry := &list.RevokedCertificateEntries[i]
 			if entry.SerialNumber.Cmp(c.SerialNumber) == 0 {
-				return fmt.Errorf("%w: %s, on %s", ErrRevoked, describeCertificate(c), entry.RevocationTime.Format(time.RFC3339))
+				return &RevokedError{c, entry.RevocationTime}
 			}
 		}
 		return nil

@@ -21,6 +21,8 @@ type Signature struct {
 	Digest [32]byte
 	// DigestAlgorithm is the algorithm that was signed with.
 	DigestAlgorithm crypto.Hash
+	// Algorithm is that of the signature, which names the digest too.
+	Algorithm x509.SignatureAlgorithm
 	// Weak: the algorithm is SHA-1. Whether that is still good is for the caller
 	// to decide.
 	Weak bool
@@ -73,7 +75,7 @@ func VerifySignature(m Message, root *Part) (*Signature, error) {
 	}
 	return &Signature{
 		Certificate: cms.certificate, Certificates: cms.others,
-		Digest: digest, DigestAlgorithm: cms.digest.hash, Weak: cms.digest.hash == crypto.SHA1,
+		Digest: digest, DigestAlgorithm: cms.digest.hash, Algorithm: cms.algorithm(), Weak: cms.digest.hash == crypto.SHA1,
 		SigningTime: attributes.signingTime, Content: content,
 	}, nil
 }

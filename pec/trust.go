@@ -21,6 +21,9 @@ type Trust struct {
 	Intermediates *x509.CertPool // beside those inside the message; may be nil
 	// Revocations are the revocation lists at hand, in any order.
 	Revocations []*x509.RevocationList
+	// SHA1Until is the time from which a signature with SHA-1 is refused; zero: it
+	// is accepted at any time, as weak.
+	SHA1Until time.Time
 }
 
 // Why a signature is not a PEC provider's, or not a trusted one.
@@ -55,21 +58,12 @@ const maxChain = 5
 // Environments of a provider may share a certificate (RFC 6109 section 4.5.7).
 // The provider is then the main one's record, with the domains of all.
 func (t *Trust) Provider(sig *Signature, at time.Time) (*Provider, error) {
-	records := t.records(sig.Certificate)
-	if len(records) == 0 {
-		return nil, fmt.Errorf("%w: %s", ErrNotInDirectory, describeCertificate(sig.Certificate))
+	v := &verifier{by: Verification{Trust: t}, strict: true}
+	v.Signature, v.At = sig, at
+	if trusted, _ := v.checkSigner(true); !trusted {
+		return nil, v.failure()
 	}
-	if err := checkValidity(sig.Certificate, at); err != nil {
-		return nil, err
-	}
-	chains, err := t.chains(sig, at)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.checkRevocation(chains, at); err != nil {
-		return nil, err
-	}
-	return joinRecords(sig.Certificate, records), nil
+	return v.listed, nil
 }
 
 // records are the directory's records that list a certificate. The hash only
