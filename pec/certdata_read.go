@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"bufio"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ var ErrCertificationData = errors.New("certification data do not follow the sche
 // nothing after the root. encoding/xml alone would keep the last of two
 // elements and overlook a second root. All errors wrap ErrCertificationData.
 func ParseCertificationData(r io.Reader) (*CertificationData, error) {
-	p := &certdataParser{decoder: xml.NewDecoder(io.LimitReader(r, MaxCertificationData+1))}
+	p := &certdataParser{decoder: xml.NewDecoder(withoutMark(io.LimitReader(r, MaxCertificationData+1)))}
 	data := &CertificationData{}
 	p.document(data)
 	if p.err == nil && p.decoder.InputOffset() > MaxCertificationData {
@@ -31,6 +32,16 @@ func ParseCertificationData(r io.Reader) (*CertificationData, error) {
 		return nil, fmt.Errorf("%w: %w", ErrCertificationData, p.err)
 	}
 	return data, nil
+}
+
+// withoutMark passes over a byte order mark, which belongs to the encoding (XML
+// 1.0 section 4.3.3) and which encoding/xml takes for text.
+func withoutMark(r io.Reader) io.Reader {
+	in := bufio.NewReader(r)
+	if begin, _ := in.Peek(3); string(begin) == "\ufeff" {
+		in.Discard(3)
+	}
+	return in
 }
 
 // certdataParser walks the elements in the order of the DTD. After the first

@@ -28,6 +28,7 @@ import (
 type signers struct {
 	root, issuing *testpki.Authority
 	alfa, beta    *testpki.Credential
+	ecdsa         *testpki.Credential // alfa too, with a key P-256
 }
 
 const serviceAddress = "posta-certificata@pec.alfa.example"
@@ -36,9 +37,12 @@ const serviceAddress = "posta-certificata@pec.alfa.example"
 var testSigners = sync.OnceValue(func() signers {
 	root := must(testpki.NewRoot(testSource(), "Test root"))
 	issuing := must(root.NewIntermediate("Test issuing", nil))
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	second := must(issuing.CertifyProvider("Alfa", serviceAddress, key.Public()))
+	second.Key = key
 	return signers{
 		root, issuing,
-		must(issuing.NewProvider("Alfa", serviceAddress)), must(issuing.NewProvider("Beta", "posta-certificata@pec.beta.example")),
+		must(issuing.NewProvider("Alfa", serviceAddress)), must(issuing.NewProvider("Beta", "posta-certificata@pec.beta.example")), second,
 	}
 })
 
