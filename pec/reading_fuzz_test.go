@@ -111,6 +111,52 @@ func FuzzStructure(f *testing.F) {
 	})
 }
 
+// FuzzVerify: SG-04, SG-08: whatever is inside whatever, each place has a report
+// with all steps, and nothing is genuine without a signature that holds.
+func FuzzVerify(f *testing.F) {
+	for _, signed := range seeds(f, "testdata/golden/*/want.eml", 10) {
+		f.Add(signed)
+		f.Add([]byte(forwarded(string(signed))))
+		f.Add([]byte(listed(string(signed))))
+	}
+	f.Add([]byte(forwarded(forwarded("X-Ricevuta: x\r\n\r\nx"))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := pec.ReadMessage(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		places := map[string]bool{}
+		err = pec.WalkPEC(m, func(found pec.Found) error {
+			if places[found.Place] || strings.Count(found.Place, ".") > 2*pec.MaxDepth*pec.MaxNested {
+				t.Errorf("place %q is found again, or is too deep", found.Place)
+			}
+			places[found.Place] = true
+			checkAnyReport(t, found)
+			return nil
+		})
+		if err != nil {
+			t.Errorf("an error of reading bytes in memory: %v", err)
+		}
+	})
+}
+
+func checkAnyReport(t *testing.T, found pec.Found) {
+	t.Helper()
+	if found.Err != nil {
+		return
+	}
+	r, err := pec.Verify(found.Message, pec.Verification{Now: time.Unix(1_800_000_000, 0), WithoutLists: true, Root: found.Root, Bare: found.Bare})
+	if err != nil || len(r.Checks) != 14 {
+		t.Fatalf("%d checks, %v, want all 14", len(r.Checks), err)
+	}
+	if r.Genuine() || r.Provider != nil || r.Correct() {
+		t.Errorf("genuine with no authority that is trusted\n%s", outcome(r))
+	}
+	if good := r.Check(pec.StepSignature).Result == pec.Passed; good != (r.Signature != nil) {
+		t.Errorf("signature %v, check %v", r.Signature, r.Check(pec.StepSignature))
+	}
+}
+
 // extent is where a body lies in the message's.
 func extent(t testing.TB, b pec.Body) (start, end int64) {
 	t.Helper()
