@@ -88,6 +88,8 @@ func writeProvider(env *testscript.Env) error {
 	env.Setenv("SIGN", "openssl cms -sign -binary -nodetach -outform DER -signer office.pem -inkey office.key")
 	return errors.Join(
 		os.Mkdir(filepath.Join(dir, "roots"), 0o755),
+		os.Mkdir(filepath.Join(dir, "golden"), 0o755),
+		os.Symlink(filepath.Join(golden, "..", "pki", "ca.pem"), filepath.Join(dir, "golden", "ca.pem")),
 		testpki.WriteCertificates(filepath.Join(dir, "roots", "ca.pem"), ca.Certificate()),
 		testpki.WriteRevocations(filepath.Join(dir, "ca.crl"), list),
 		signer.WriteFiles(filepath.Join(dir, "signer.pem"), filepath.Join(dir, "signer.key")),
