@@ -1,0 +1,156 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What a message of 100 MB may cost.
+const (
+	largeMessage = 100_000_000 // bytes
+	maxMemory    = 40_000      // peak resident set, in KiB
+	maxRatio     = 1.5         // of the time that openssl cms -verify takes
+	pairs        = 3           // runs of both, one after the other
+	attempts     = 3           // at all that: the machine may be busy
+)
+
+// TestVerifyLarge: an envelope of 100 MB takes a bounded memory and at most 1.5
+// times as long as with openssl, which is asked on the same file at the same time.
+// Runs are paired and their medians compared; a busy machine gets another try.
+func TestVerifyLarge(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("the cost of a large message is not measured with the race detector or -short")
+	}
+	s := newVerifySite(t)
+	path := s.largeEnvelope(t)
+	ours := append(s.given(), path)
+	theirs := []string{"cms", "-verify", "-CAfile", s.path("roots/ca.pem"), "-purpose", "any", "-in", path, "-out", os.DevNull}
+	var ratio float64
+	var peak int64
+	for range attempts {
+		var us, them []time.Duration
+		for range pairs {
+			took, memory := cost(t, "pec-milter", ours...)
+			peak = max(peak, memory)
+			if memory > maxMemory {
+				t.Errorf("peak memory is %d KiB, want at most %d", memory, maxMemory)
+			}
+			us = append(us, took)
+			took, _ = cost(t, "openssl", theirs...)
+			them = append(them, took)
+		}
+		ratio = float64(median(us)) / float64(median(them))
+		t.Logf("ours %v, openssl %v: ratio %.2f; peak memory %d KiB", us, them, ratio, peak)
+		if ratio <= maxRatio {
+			return
+		}
+	}
+	t.Errorf("takes %.2f times as long as openssl, want at most %.1f", ratio, maxRatio)
+}
+
+// cost runs a program that must succeed, and gives its time and its peak resident
+// set in KiB.
+func cost(t *testing.T, name string, args ...string) (time.Duration, int64) {
+	t.Helper()
+	var out bytes.Buffer
+	command := exec.Command(name, args...)
+	command.Stdout, command.Stderr = &out, &out
+	start := time.Now()
+	err := command.Run()
+	took := time.Since(start)
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, &out)
+	}
+	return took, command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// largeEnvelope writes a genuine envelope whose original is large.
+func (s *verifySite) largeEnvelope(t *testing.T) string {
+	t.Helper()
+	header, content := golden(t, "01-posta-certificata")
+	end := strings.LastIndex(content, "\r\n--") // of the original
+	s.file(t, "content", content[:end]+"\r\n", largeLines, content[end:])
+	signed := openssl(t, nil, "cms", "-sign", "-binary", "-in", s.path("content"), "-signer", s.path("signer.pem"), "-inkey", s.path("signer.key"), "-outform", "DER")
+	return s.file(t, "large.eml", header+"MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\";"+
+		" micalg=sha-256; boundary=outer_\r\n\r\n--outer_\r\n", func(w io.Writer) error { return copyFile(w, s.path("content")) },
+		"\r\n--outer_\r\nContent-Type: application/pkcs7-signature; name=smime.p7s\r\nContent-Transfer-Encoding: base64\r\n\r\n"+
+			lines(signed)+"\r\n--outer_--\r\n")
+}
+
+// file writes a file of pieces, each one text or what writes it.
+func (s *verifySite) file(t *testing.T, name string, pieces ...any) string {
+	t.Helper()
+	f, err := os.Create(s.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for _, piece := range pieces {
+		switch p := piece.(type) {
+		case string:
+			_, err = w.WriteString(p)
+		case func(io.Writer) error:
+			err = p(w)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return s.path(name)
+}
+
+// largeLines are lines of base64.
+func largeLines(w io.Writer) error {
+	line, source := make([]byte, 57), rand.New(rand.NewPCG(1, 2))
+	for n := 0; n < largeMessage; {
+		for i := range line {
+			line[i] = byte(source.Uint32())
+		}
+		written, err := io.WriteString(w, lines(line))
+		if err != nil {
+			return err
+		}
+		n += written
+	}
+	return nil
+}
+
+// lines is base64 in lines that mail may have.
+func lines(data []byte) string {
+	var b strings.Builder
+	for line := range slices.Chunk(data, 57) {
+		b.WriteString(base64.StdEncoding.EncodeToString(line) + "\r\n")
+	}
+	return b.String()
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
