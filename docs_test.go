@@ -290,7 +290,7 @@ func TestConfigurationPage(t *testing.T) {
 	}
 }
 
-var exampleLine = regexp.MustCompile(`^(#?)( *)([a-z_]+) = (\S+|"[^"]*")`)
+var exampleLine = regexp.MustCompile(`^(#?)( *)([a-z0-9_]+) = (\S+|"[^"]*")`)
 
 // exampleKeys are the keys of the example by section and name, with their
 // default: "#key = value" shows one, "#   key = value" an alternative.

@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 )
@@ -97,16 +98,7 @@ func (r *Report) notMade(step Step, why string) {
 func (r *Report) failed(step Step, reason string, err error) {
 	r.note(Check{Step: step, Result: Failed, Detail: err.Error(), Err: err})
 	r.problem(reason)
-}
-
-// failure is why the first check that failed did; nil where none did.
-func (r *Report) failure() error {
-	for _, c := range r.Checks {
-		if c.Result == Failed {
-			return c.Err
-		}
-	}
-	return nil
+	r.Why = cmp.Or(r.Why, err)
 }
 
 // about sets the certificate that a step is about.

@@ -27,6 +27,9 @@ type Classification struct {
 	// Problems are the reasons why this is no correct PEC message, in Italian
 	// as an anomaly envelope tells them; none for a correct one.
 	Problems []string
+	// Why is what the first of the checks found that failed, in English for a log;
+	// nil for a correct message.
+	Why error
 }
 
 // Correct tells whether the message is a correct and undamaged PEC envelope or

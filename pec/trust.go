@@ -61,7 +61,7 @@ func (t *Trust) Provider(sig *Signature, at time.Time) (*Provider, error) {
 	v := &verifier{by: Verification{Trust: t}, strict: true}
 	v.Signature, v.At = sig, at
 	if trusted, _ := v.checkSigner(true); !trusted {
-		return nil, v.failure()
+		return nil, v.Why
 	}
 	return v.listed, nil
 }

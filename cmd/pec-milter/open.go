@@ -114,8 +114,25 @@ func (s *services) openDirectory(c *config.Config) error {
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
-	s.directory, s.provider.Trust = source, source
+	s.directory, s.provider.Trust = source, datedTrust{source, c.Incoming.SHA1Until.Time}
 	return nil
+}
+
+// datedTrust is the trust of a source, with the day from which SHA-1 is refused.
+type datedTrust struct {
+	point.Trust
+	sha1Until time.Time // zero: never
+}
+
+// Current is what the source has now.
+func (d datedTrust) Current() (*pec.Trust, error) {
+	trust, err := d.Trust.Current()
+	if err != nil {
+		return nil, err
+	}
+	dated := *trust
+	dated.SHA1Until = d.sha1Until
+	return &dated, nil
 }
 
 func (s *services) openAccounts(c *config.Config) error {

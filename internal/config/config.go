@@ -89,6 +89,10 @@ type Access struct {
 // Incoming is the incoming point: the milter for what the world sends.
 type Incoming struct {
 	Listen Socket `toml:"listen"` // socket, required
+	// SHA1Until is the day, at 0:00 UTC, from which a peer's signature with SHA-1
+	// is not accepted: text "2006-01-02", default "", which is never. Until then it
+	// is, and the log has it as weak. (MD5 never is.)
+	SHA1Until Day `toml:"sha1_until"`
 }
 
 // Delivery is the delivery point: an LMTP server before the mailbox store.

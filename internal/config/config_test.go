@@ -31,7 +31,7 @@ func TestLoadExample(t *testing.T) {
 			Address: "posta-certificata@alfa.example", MailReceipt: "ricevute@alfa.example", SecretFile: here("secret"),
 		},
 		Access:   Access{Listen: Socket{Network: "unix", Address: spool + "access.sock"}, MaxRecipients: 500},
-		Incoming: Incoming{Socket{Network: "unix", Address: spool + "incoming.sock"}},
+		Incoming: Incoming{Listen: Socket{Network: "unix", Address: spool + "incoming.sock"}},
 		Delivery: Delivery{
 			Listen:  Socket{Network: "unix", Address: spool + "delivery.sock"},
 			Mailbox: Socket{Network: "unix", Address: "/var/run/dovecot/lmtp"},
@@ -79,7 +79,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 24; shown != want {
+	if want := 25; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -94,7 +94,8 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
-		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || !reflect.DeepEqual(got.Redis, want.Redis) {
+		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until ||
+		!reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }
@@ -192,6 +193,9 @@ func TestLoadNormalises(t *testing.T) {
 	}
 	if !got.Access.StrictRecipients || !got.Delivery.BriefDecoded {
 		t.Errorf("access.strict_recipients = %v, delivery.brief_decoded = %v, want true", got.Access.StrictRecipients, got.Delivery.BriefDecoded)
+	}
+	if want := time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC); !got.Incoming.SHA1Until.Equal(want) {
+		t.Errorf("incoming.sha1_until = %v, want %v", got.Incoming.SHA1Until, want)
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)

@@ -14,6 +14,9 @@ func (c *Config) validate(f *faults) {
 	c.Provider.validate(f)
 	c.validateSockets(f)
 	c.Access.validate(f)
+	if c.Incoming.SHA1Until.fault != nil {
+		f.add("incoming.sha1_until", "%v", c.Incoming.SHA1Until.fault)
+	}
 	c.Inject.validate(f)
 	c.MTA.validate(f)
 	c.Signer.validate(f, c.MTA.ContentTimeout.Duration)

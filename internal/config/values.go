@@ -29,6 +29,24 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Day is a day, written as "2006-01-02"; zero where nothing is written.
+type Day struct {
+	time.Time       // 0:00 UTC
+	fault     error
+}
+
+// UnmarshalText reads a day.
+func (d *Day) UnmarshalText(text []byte) error {
+	*d = Day{}
+	if len(text) == 0 {
+		return nil
+	}
+	if d.Time, d.fault = time.Parse(time.DateOnly, string(text)); d.fault != nil {
+		d.fault = fmt.Errorf("%q is no day: write it as \"2006-01-02\"", text)
+	}
+	return nil
+}
+
 // Level is a level of the log: "debug", "info", "warn" or "error".
 type Level struct {
 	slog.Level

@@ -91,6 +91,7 @@ func (p *Provider) classify(t *Transaction) (*pec.Classification, error) {
 	if err != nil {
 		return nil, fmt.Errorf("classifying: %w", err)
 	}
+	p.logJudgement(t, c)
 	if !c.Correct() {
 		return c, nil
 	}
@@ -98,6 +99,22 @@ func (p *Provider) classify(t *Transaction) (*pec.Classification, error) {
 		c.Problems = append(c.Problems, problem)
 	}
 	return c, nil
+}
+
+// logJudgement tells the operator what the sender is not told: which check failed,
+// and what is odd about a certificate that is accepted all the same (RFC 6109
+// section 5.5.2).
+func (p *Provider) logJudgement(t *Transaction, c *pec.Classification) {
+	if c.Why != nil {
+		p.Logger.Info("no correct PEC message", "queue_id", t.QueueID, "kind", c.Kind, "why", c.Why)
+	}
+	if c.Provider == nil {
+		return
+	}
+	if odd := c.Signature.Deviations(); len(odd) > 0 {
+		p.Logger.Warn("certificate of another provider without the profile of RFC 6109 section 5.5.2", "queue_id", t.QueueID,
+			"provider", c.Provider.Name, "odd", odd)
+	}
 }
 
 // checkRoute compares what a correct message says with the transaction it came in.
