@@ -20,9 +20,10 @@ func sampleData() CertificationData {
 
 func TestCertificationDataRoundTrip(t *testing.T) {
 	for name, change := range map[string]func(*CertificationData){
-		"delivery":                func(*CertificationData) {},
-		"XM-06 markup in subject": func(d *CertificationData) { d.Subject = `]]> <dati> & "quotes" 'x'` },
-		"accents and emoji":       func(d *CertificationData) { d.Subject = "perché è così 🙂" },
+		"delivery":                  func(*CertificationData) {},
+		"XM-06 entities in subject": func(d *CertificationData) { d.Subject = `&amp; &#0; <!-- --> <?x?> <![CDATA[x]]>` },
+		"XM-06 markup in subject":   func(d *CertificationData) { d.Subject = `]]> <dati> & "quotes" 'x'` },
+		"accents and emoji":         func(d *CertificationData) { d.Subject = "perché è così 🙂" },
 		"server-server acceptance": func(d *CertificationData) {
 			d.Kind, d.TakenFor = ServerAcceptance, []string{"a@b.example", "c@b.example"}
 		},
@@ -83,9 +84,20 @@ func TestCertificationDataRefused(t *testing.T) {
 		"XM-03 attribute twice":            replace(`errore="nessuno"`, `errore="nessuno" errore="virus"`),
 		"XM-04 second root":                good + good,
 		"XM-04 garbage after the root":     good + "garbage",
+		"XM-01 parameter entity":           replace("<postacert", `<!DOCTYPE postacert [<!ENTITY % x SYSTEM "http://127.0.0.1/x.dtd">%x;]><postacert`),
+		"XM-01 external DTD":               replace("<postacert", `<!DOCTYPE postacert SYSTEM "postacert.dtd"><postacert`),
+		"XM-04 processing instruction":     good + "<?x y?>",
 		"XM-07 UTF-16 declared":            replace("UTF-8", "UTF-16"),
+		"XM-07 ISO-8859-1 declared":        replace("UTF-8", "ISO-8859-1"),
+		"XM-07 ISO-8859-1, UTF-8 declared": replace("Prova", "Perch\xe9"),
+		"XM-07 UTF-16":                     "\xff\xfe<\x00p\x00o\x00s\x00t\x00a\x00c\x00e\x00r\x00t\x00>\x00",
+		"XM-07 two byte order marks":       "\ufeff\ufeff" + good,
 		"XM-08 deep nesting":               deep,
-		"XM-08 long attribute":             replace(`errore="nessuno"`, `errore="`+strings.Repeat("x", 2<<20)+`"`),
+		"XM-08 a million elements":         strings.Repeat("<a>", 1_000_000),
+		"XM-08 a million elements inside":  replace("<consegna>", strings.Repeat("<consegna>", 1_000_000)),
+		"XM-08 long attribute":             replace(`errore="nessuno"`, `errore="`+strings.Repeat("x", 10<<20)+`"`),
+		"XM-08 long text":                  replace("Prova", strings.Repeat("x", 10<<20)),
+		"XM-08 long comment":               replace("Prova", "<!--"+strings.Repeat("x", 10<<20)+"-->"),
 		"no recipients":                    strings.NewReplacer("destinatari", "altri").Replace(good),
 		"unknown kind":                     replace("avvenuta-consegna", "altra"),
 		"unknown element":                  replace("<consegna>", "<extra></extra><consegna>"),

@@ -55,6 +55,21 @@ directory = "quarantine"
 [signer]
 `}
 
+// TestOpenSHA1Until: SG-24, the day of the configuration comes with all that a
+// signature is judged by.
+func TestOpenSHA1Until(t *testing.T) {
+	for day, want := range map[string]string{"": "0001-01-01", "2027-07-01": "2027-07-01"} {
+		s := openWith(t, "[incoming]\n", "[incoming]\nsha1_until = \""+day+"\"\n")
+		trust, err := s.provider.Trust.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := trust.SHA1Until.Format(time.DateOnly); got != want || trust.Directory == nil || trust.Roots == nil {
+			t.Errorf("sha1_until = %q: until %s, want %s; trust %+v", day, got, want, trust)
+		}
+	}
+}
+
 func TestOpenLimits(t *testing.T) {
 	s := openWith(t, "[access]\n", "[access]\nmax_total = 30000001\nmax_recipients = 51\n")
 	if want := (pec.Limits{Total: 30000001, Recipients: 51}); s.provider.Limits != want {

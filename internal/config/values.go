@@ -31,7 +31,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Day is a day, written as "2006-01-02"; zero where nothing is written.
 type Day struct {
-	time.Time       // 0:00 UTC
+	time.Time // 0:00 UTC
 	fault     error
 }
 

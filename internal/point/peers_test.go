@@ -29,12 +29,12 @@ func TestPeerNotification(t *testing.T) {
 		want   string
 	}{
 		{"good", nil, "", "", "avvenuta-consegna"},
-		{"From is not in the certificate", nil, "altro@pec.beta.example", "", "errore"},
-		{"From is not of the signer's domains", func(w *world, n *pec.Notice) {
+		{"SG-03 From is not in the certificate", nil, "altro@pec.beta.example", "", "errore"},
+		{"SG-28 From is not of the signer's domains", func(w *world, n *pec.Notice) {
 			w.providers[1].Domains = []string{"other.example"}
 			n.Data.Delivered, n.Data.Recipients[0].Address = "anna@other.example", "anna@other.example"
 		}, "", "", "errore"},
-		{"about another provider's recipient", func(_ *world, n *pec.Notice) {
+		{"SG-29 about another provider's recipient", func(_ *world, n *pec.Notice) {
 			n.Data.Delivered, n.Data.Recipients[0].Address = carla, carla
 		}, "", "", "errore"},
 		{"about nobody", func(_ *world, n *pec.Notice) { n.Data.Delivered = "" }, "", "", "errore"},
@@ -77,7 +77,7 @@ func TestPeerNotification(t *testing.T) {
 func TestPeerEnvelope(t *testing.T) {
 	for _, c := range []struct{ name, mittente, path, want string }{
 		{"good", anna, anna, "posta-certificata"},
-		{"another provider's sender", carla, carla, "errore"},
+		{"SG-28 another provider's sender", carla, carla, "errore"},
 		{"a sender of no provider", luca, luca, "errore"},
 		{"another reverse path", anna, "bruno@pec.beta.example", "errore"},
 		{"null reverse path", anna, "", "errore"},
