@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var caseID = regexp.MustCompile(`^(FM|FH|IN|LP|RS|SM|OP)-\d\d$`)
+var caseID = regexp.MustCompile(`^(FM|FH|IN|SG|XM|LP|RS|SM|OP)-\d\d$`)
 
 // TestCases: docs/tests.md has each case once, with tests that exist and carry
 // its id, or says that there is none yet and which issue will write it.

@@ -121,6 +121,8 @@ func TestCertificationDataRefused(t *testing.T) {
 	}
 }
 
+// FuzzCertificationData: XM-08, whatever the XML, there is a value or an error that
+// wraps ErrCertificationData, and a value can be written and read again.
 func FuzzCertificationData(f *testing.F) {
 	d := sampleData()
 	f.Add(string(d.XML()))

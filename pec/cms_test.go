@@ -172,7 +172,7 @@ func TestSignedAttributes(t *testing.T) {
 	}
 }
 
-// TestSG33Bombs: ASN.1 that claims to be much.
+// TestSG33Bombs: SG-33, ASN.1 that claims to be much.
 func TestSG33Bombs(t *testing.T) {
 	const size = 1 << 20
 	nested := func(n int) []byte {

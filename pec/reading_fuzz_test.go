@@ -46,7 +46,7 @@ func TestSignatureSeeds(t *testing.T) {
 	}
 }
 
-// FuzzSignature: only ErrBadSignature comes of a signature, and a good one does
+// FuzzSignature: SG-33, only ErrBadSignature comes of a signature, and a good one does
 // not hold for another content.
 func FuzzSignature(f *testing.F) {
 	content := seeds(f, "testdata/signature/content.eml", 1)["content.eml"]
