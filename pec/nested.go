@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// MaxNested is how many messages may be around one that WalkPEC finds.
-const MaxNested = 3
+// The limits of WalkPEC.
+const (
+	MaxNested = 3    // messages around one that is found
+	MaxFound  = 1000 // places that are visited
+)
 
 // ErrNested means that a message inside another is not looked into.
 var ErrNested = errors.New("not looked into")
@@ -40,12 +43,19 @@ func (f *Found) Outermost() bool { return f.Place == f.Within }
 // inside it, attached or left by a mailing list, at most MaxNested deep. A message
 // claims to be one by its header fields, or by certification data under a
 // signature; whether it is one Verify tells. An error of visit ends the walk and
-// is returned; any other is one of reading.
+// is returned. One that wraps ErrStructure tells of more than MaxFound places, any
+// other is one of reading.
 //
 // An attached message that is encoded is in memory while it is visited: at most
 // MaxEncodedMessage for each level.
 func WalkPEC(m Message, visit func(Found) error) error {
-	w := &nestWalker{visit: visit}
+	visits := 0
+	w := &nestWalker{visit: func(f Found) error {
+		if visits++; visits > MaxFound {
+			return fmt.Errorf("%w: more than %d PEC messages", ErrStructure, MaxFound)
+		}
+		return visit(f)
+	}}
 	return w.message(m, place{}, 0)
 }
 

@@ -90,6 +90,22 @@ func TestWalkPEC(t *testing.T) {
 	}
 }
 
+// TestWalkPECMany: a message may carry many others, but not more than anybody
+// wants to be told of.
+func TestWalkPECMany(t *testing.T) {
+	many := func(n int) string {
+		return "Content-Type: multipart/mixed; boundary=m\r\n\r\n" +
+			strings.Repeat("--m\r\nContent-Type: message/rfc822\r\n\r\nX-Ricevuta: x\r\n\r\n", n) + "--m--\r\n"
+	}
+	for n, want := range map[int]error{pec.MaxFound: nil, pec.MaxFound + 1: pec.ErrStructure} {
+		visits := 0
+		err := pec.WalkPEC(rawMessage(t, many(n)), func(pec.Found) error { visits++; return nil })
+		if !errors.Is(err, want) || visits != pec.MaxFound {
+			t.Errorf("%d messages: %d visits, %v, want %d, %v", n, visits, err, pec.MaxFound, want)
+		}
+	}
+}
+
 // TestWalkPECEnds: an error of the visitor ends the walk, and one of reading is
 // told.
 func TestWalkPECEnds(t *testing.T) {

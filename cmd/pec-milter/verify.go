@@ -122,10 +122,14 @@ func examine(path string, by pec.Verification) (*fileFinding, error) {
 	if err = pec.WalkPEC(message, add); err == nil && !f.anyCounts() {
 		err = f.addItself(message, by)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, pec.ErrStructure):
+		f.Problem = err.Error()
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	default:
+		f.judge()
 	}
-	f.judge()
 	return f, nil
 }
 

@@ -13,8 +13,8 @@ import (
 type fileFinding struct {
 	File     string           `json:"file"`
 	Genuine  bool             `json:"genuine"`
-	Problem  string           `json:"problem,omitempty"` // why nothing was found
-	Messages []messageFinding `json:"messages"`
+	Problem  string           `json:"problem,omitempty"` // why it is no message, or one with too many in it
+	Messages []messageFinding `json:"messages,omitempty"`
 }
 
 // messageFinding is what was found of one message.
