@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"pec-milter": main})
+	testscript.Main(m, map[string]func(){"pec-milter": main, "measure": measure})
 }
 
 // TestScripts runs the commands as an operator would; each script is a file of

@@ -1,5 +1,3 @@
-//go:build linux
-
 package main
 
 import (
@@ -7,11 +5,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,20 +36,20 @@ func TestVerifyLarge(t *testing.T) {
 	}
 	s := newVerifySite(t)
 	path := s.largeEnvelope(t)
-	ours := append(s.given(), path)
-	theirs := []string{"cms", "-verify", "-CAfile", s.path("roots/ca.pem"), "-purpose", "any", "-in", path, "-out", os.DevNull}
+	ours := append([]string{"pec-milter"}, append(s.given(), path)...)
+	theirs := []string{"openssl", "cms", "-verify", "-CAfile", s.path("roots/ca.pem"), "-purpose", "any", "-in", path, "-out", os.DevNull}
 	var ratio float64
 	var peak int64
 	for range attempts {
 		var us, them []time.Duration
 		for range pairs {
-			took, memory := cost(t, "pec-milter", ours...)
+			took, memory := cost(t, ours...)
 			peak = max(peak, memory)
 			if memory > maxMemory {
 				t.Errorf("peak memory is %d KiB, want at most %d", memory, maxMemory)
 			}
 			us = append(us, took)
-			took, _ = cost(t, "openssl", theirs...)
+			took, _ = cost(t, theirs...)
 			them = append(them, took)
 		}
 		ratio = float64(median(us)) / float64(median(them))
@@ -62,19 +62,38 @@ func TestVerifyLarge(t *testing.T) {
 }
 
 // cost runs a program that must succeed, and gives its time and its peak resident
-// set in KiB.
-func cost(t *testing.T, name string, args ...string) (time.Duration, int64) {
+// set in KiB. It runs below measure: Linux counts for a process what its parent
+// had in memory when it was started, and the tests have much.
+func cost(t *testing.T, args ...string) (time.Duration, int64) {
 	t.Helper()
-	var out bytes.Buffer
-	command := exec.Command(name, args...)
-	command.Stdout, command.Stderr = &out, &out
+	var complaint bytes.Buffer
+	command := exec.Command("measure", args...)
+	command.Stderr = &complaint
 	start := time.Now()
-	err := command.Run()
+	out, err := command.Output()
 	took := time.Since(start)
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, &out)
+		t.Fatalf("%v: %v\n%s", args, err, &complaint)
 	}
-	return took, command.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	memory, err := strconv.ParseInt(string(out), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return took, memory
+}
+
+// measure is a program of the tests: it runs another one, and prints the peak
+// resident set of that.
+func measure() {
+	command := exec.Command(os.Args[1], os.Args[2:]...)
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	err := command.Run()
+	var used syscall.Rusage
+	if err = errors.Join(err, syscall.Getrusage(syscall.RUSAGE_CHILDREN, &used)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Print(used.Maxrss)
 }
 
 func median(all []time.Duration) time.Duration {
