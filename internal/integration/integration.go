@@ -11,7 +11,9 @@ package integration
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -42,30 +44,47 @@ func (p *Ports) fields() []*int {
 }
 
 // choosePorts draws free ports for all, below those that the system gives to
-// clients. Somebody else may take one before its server does: that server then
-// says so and nothing starts.
-func choosePorts(all ...*Ports) error {
+// clients, and claims them against other worlds of this machine that are starting
+// too, as long as the claims are open. Some other program may take one before its
+// server does: that server then says so and nothing starts.
+func choosePorts(all ...*Ports) (claims []io.Closer, err error) {
 	for _, ports := range all {
 		for _, port := range ports.fields() {
-			listener, err := listenSomewhere()
+			claim, err := claimPort(port)
 			if err != nil {
-				return err
+				return nil, errors.Join(err, closeAll(claims))
 			}
-			defer listener.Close() // all are held until all are chosen
-			*port = listener.Addr().(*net.TCPAddr).Port
+			claims = append(claims, claim)
 		}
 	}
-	return nil
+	return claims, nil
 }
 
-func listenSomewhere() (net.Listener, error) {
+// claimPort draws a port. The claim is a socket whose name is the port's: two
+// cannot have it, and it goes with its process.
+func claimPort(port *int) (io.Closer, error) {
 	for range 100 {
-		address := address(20000 + rand.IntN(10000))
-		if listener, err := net.Listen("tcp", address); err == nil {
-			return listener, nil
+		*port = 20000 + rand.IntN(10000)
+		claim, err := net.Listen("unix", fmt.Sprintf("@pec-milter-test-port-%d", *port))
+		if err != nil {
+			continue
 		}
+		listener, err := net.Listen("tcp", address(*port))
+		if err != nil {
+			_ = claim.Close()
+			continue
+		}
+		return claim, listener.Close()
 	}
-	return nil, fmt.Errorf("no free port found on 127.0.0.1 between 20000 and 29999")
+	return nil, errors.New("no free port found on 127.0.0.1 between 20000 and 29999")
+}
+
+func closeAll(closers []io.Closer) error {
+	var errs []error
+	for _, c := range closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // address is a port of this machine.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -173,12 +172,12 @@ func (n *nodeServers) sentinelsKnow() error {
 	return nil
 }
 
-func freePort() (int, error) {
-	listener, err := listenSomewhere()
+func freePort() (port int, err error) {
+	claim, err := claimPort(&port)
 	if err != nil {
 		return 0, err
 	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+	return port, claim.Close()
 }
 
 // Settings is Backend.Settings.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -39,6 +40,7 @@ type World struct {
 	options     Options
 	guard       *guard // nil with Options.Outlive
 	authorities *authorities
+	ports       []io.Closer // claims
 }
 
 // Start starts a world. It is stopped by Stop, which removes all files; if Start
@@ -126,11 +128,11 @@ func (w *World) prepare() error {
 		ports = append(ports, &site.Ports)
 		domains = append(domains, site.Domain)
 	}
-	if err := choosePorts(ports...); err != nil {
+	var err error
+	if w.ports, err = choosePorts(ports...); err != nil {
 		return err
 	}
 	now := time.Now()
-	var err error
 	if w.authorities, err = newAuthorities(now, domains); err != nil {
 		return err
 	}
@@ -178,7 +180,7 @@ func (w *World) Stop() error {
 	for _, p := range w.Providers {
 		steps = append(steps, p.stop)
 	}
-	return errors.Join(together(steps), w.guard.stop(), os.RemoveAll(w.Dir))
+	return errors.Join(together(steps), w.guard.stop(), os.RemoveAll(w.Dir), closeAll(w.ports))
 }
 
 // SaveLogs copies the logs of all servers into a directory, as site-name.log: Stop
