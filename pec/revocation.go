@@ -66,7 +66,7 @@ func (t *Trust) checkCertificate(c, issuer *x509.Certificate, at time.Time) erro
 func (t *Trust) listsFor(c *x509.Certificate, at time.Time) []*x509.RevocationList {
 	var lists []*x509.RevocationList
 	for _, list := range t.Revocations {
-		current := !list.ThisUpdate.After(at.Add(skew)) && !list.NextUpdate.Before(at)
+		current := !list.ThisUpdate.After(at.Add(skew)) && !list.NextUpdate.Add(t.RevocationGrace).Before(at)
 		if current && bytes.Equal(list.RawIssuer, c.RawIssuer) && covers(list, c) {
 			lists = append(lists, list)
 		}

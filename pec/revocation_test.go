@@ -124,6 +124,34 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// TestSG20Grace: an expired list counts for so long, and then no more; a newer
+// one takes its place at once.
+func TestSG20Grace(t *testing.T) {
+	s := testSigners()
+	alfa := s.alfa.Certificate()
+	expired := customList(t, s.issuing, times(-48*time.Hour, -time.Hour))
+	revoking := customList(t, s.issuing, times(-48*time.Hour, -time.Hour), alfa)
+	for _, test := range []struct {
+		name  string
+		grace time.Duration
+		lists []*x509.RevocationList
+		want  error
+	}{
+		{"none", 0, []*x509.RevocationList{expired}, pec.ErrRevocationUnknown},
+		{"longer", 61 * time.Minute, []*x509.RevocationList{expired}, nil},
+		{"shorter", 59 * time.Minute, []*x509.RevocationList{expired}, pec.ErrRevocationUnknown},
+		{"longer, and it revokes", 61 * time.Minute, []*x509.RevocationList{revoking}, pec.ErrRevoked},
+		{"a newer list revokes", 61 * time.Minute, []*x509.RevocationList{expired, customList(t, s.issuing, as, alfa)}, pec.ErrRevoked},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			trust := goodTrust(t)
+			trust.RevocationGrace = test.grace
+			trust.Revocations = append(test.lists, current(t, s.root)...)
+			checkProvider(t, trust, signature(s.alfa), time.Now(), test.want)
+		})
+	}
+}
+
 // TestRevocationPoints: an authority that spreads its certificates over lists.
 func TestRevocationPoints(t *testing.T) {
 	s := testSigners()

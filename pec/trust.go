@@ -24,6 +24,9 @@ type Trust struct {
 	// SHA1Until is the time from which a signature with SHA-1 is refused; zero: it
 	// is accepted at any time, as weak.
 	SHA1Until time.Time
+	// RevocationGrace is how long a list counts after its nextUpdate, while no
+	// newer one can be had; 0: not at all.
+	RevocationGrace time.Duration
 }
 
 // Why a signature is not a PEC provider's, or not a trusted one.
