@@ -124,7 +124,7 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// TestSG20Grace: an expired list counts for so long, and then no more; a newer
+// TestSG20Grace (SG-20): an expired list counts for so long, and then no more; a newer
 // one takes its place at once.
 func TestSG20Grace(t *testing.T) {
 	s := testSigners()

@@ -161,7 +161,7 @@ func newRoot(t testing.TB) *testpki.Authority {
 	return root
 }
 
-// TestSG22: of a certificate that nobody lists nothing more is looked at, least
+// TestSG22 (SG-22): of a certificate that nobody lists nothing more is looked at, least
 // of all its URLs. The chain alone would fail here.
 func TestSG22(t *testing.T) {
 	sig := signature(testSigners().alfa)
@@ -250,7 +250,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestSG23Chain: chains that are too long.
+// TestSG23Chain (SG-23): chains that are too long.
 func TestSG23Chain(t *testing.T) {
 	s := testSigners()
 	by, authorities := s.root, []*testpki.Authority{s.root}
@@ -282,7 +282,35 @@ func TestSG23Chain(t *testing.T) {
 	}
 }
 
-// TestSG23WeakIntermediate: a key in a message is held to the same limits as a
+// TestSG23Circle (SG-23): authorities that certify each other lead nowhere.
+func TestSG23Circle(t *testing.T) {
+	s := testSigners()
+	one, err := s.root.NewIntermediate("One", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := one.NewIntermediate("Two", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := two.CertifyProvider("", "", one.Key.Public(), func(c *x509.Certificate) {
+		asIssuing(c)
+		c.RawSubject, c.SubjectKeyId = one.Certificate().RawSubject, one.Certificate().SubjectKeyId
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := one.CertifyProvider("Alfa", serviceAddress, s.alfa.Key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := goodTrust(t)
+	trust.Directory = listing{record("alfa", c.Certificate())}
+	circle := &pec.Signature{Certificate: c.Certificate(), Certificates: []*x509.Certificate{back.Certificate(), two.Certificate()}}
+	checkProvider(t, trust, circle, time.Now(), pec.ErrChain)
+}
+
+// TestSG23WeakIntermediate (SG-23): a key in a message is held to the same limits as a
 // signer's.
 func TestSG23WeakIntermediate(t *testing.T) {
 	s := testSigners()

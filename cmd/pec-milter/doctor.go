@@ -139,7 +139,8 @@ func (p *patient) judgement(context.Context) []doctor.Finding {
 	if err != nil {
 		return append(found, openFault("directory", err))
 	}
-	return append(found, doctor.Revocations(p.trust.Revocations, p.now())...)
+	found = append(found, doctor.Revocations(p.trust.Revocations, p.trust.RevocationGrace, p.now())...)
+	return append(found, doctor.Unfetched(p.services.revocations.Unfetched())...)
 }
 
 // fetch fetches the providers directory, and stores nothing.

@@ -25,12 +25,13 @@ import (
 
 // services are the effects of the doors, open.
 type services struct {
-	provider   *point.Provider
-	directory  *directory.Source
-	log        *legallog.Log
-	redis      *state.RedisStore      // nil: the state is in a file
-	quarantine *quarantine.Quarantine // nil: there is no antivirus
-	closers    []func() error
+	provider    *point.Provider
+	directory   *directory.Source
+	revocations *directory.Revocations
+	log         *legallog.Log
+	redis       *state.RedisStore      // nil: the state is in a file
+	quarantine  *quarantine.Quarantine // nil: there is no antivirus
+	closers     []func() error
 }
 
 // loadConfig loads a configuration and checks that its files can be read.
@@ -114,7 +115,11 @@ func (s *services) openDirectory(c *config.Config) error {
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
-	s.directory, s.provider.Trust = source, datedTrust{source, c.Incoming.SHA1Until.Time}
+	s.directory = source
+	s.revocations = directory.OpenRevocations(source, directory.RevocationConfig{
+		Cache: c.Directory.RevocationCache, Interval: c.Directory.RevocationInterval.Duration, Grace: c.Directory.RevocationGrace.Duration,
+	}, s.provider.Clock, s.provider.Logger)
+	s.provider.Trust = datedTrust{s.revocations, c.Incoming.SHA1Until.Time}
 	return nil
 }
 

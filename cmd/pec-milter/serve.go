@@ -139,6 +139,8 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	if err := timer.unfinished.report(context.WithoutCancel(ctx), s.provider.Clock()); err != nil {
 		return err
 	}
+	stopFetching := beside(ctx, s.revocations.Run)
+	defer stopFetching()
 	all := doors(c, s.provider)
 	failed := make(chan error, len(all))
 	for _, d := range all {
@@ -155,6 +157,17 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	case err = <-failed:
 	}
 	return errors.Join(err, shutdown(all))
+}
+
+// beside runs something until ctx is done or it is stopped. stop waits for its end.
+func beside(ctx context.Context, run func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(ctx)
+	}()
+	return func() { cancel(); <-ended }
 }
 
 func shutdown(all []door) error {

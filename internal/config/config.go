@@ -208,9 +208,20 @@ type Directory struct {
 	// Roots is a directory of PEM files with the trusted authorities'
 	// certificates, historic ones included: path, required.
 	Roots string `toml:"roots"`
-	// Revocations are revocation lists, PEM or DER: a list of paths, at least
-	// one. While one is missing or expired, what it is needed for gets 451.
+	// Revocations are revocation lists, PEM or DER, that somebody else puts there:
+	// a list of paths. While the list that mail needs is missing or expired, it
+	// gets 451. Required without RevocationCache.
 	Revocations []string `toml:"revocations"`
+	// RevocationCache is where revocation lists are kept that are fetched from the
+	// places that the certificates name: path of a directory; without it none is
+	// fetched.
+	RevocationCache string `toml:"revocation_cache"`
+	// RevocationInterval is how often they are fetched again, at least: duration,
+	// default "1h".
+	RevocationInterval Duration `toml:"revocation_interval"`
+	// RevocationGrace is how long an expired list still counts: duration, default
+	// "0s", at most 72 hours.
+	RevocationGrace Span `toml:"revocation_grace"`
 }
 
 // Accounts is who may send as which address.
@@ -304,6 +315,7 @@ func defaults() *Config {
 		Signer: Signer{Timeout: Duration{Duration: 20 * time.Second}},
 		Redis:  Redis{Prefix: "pec:"},
 
+		Directory:     Directory{RevocationInterval: Duration{Duration: time.Hour}},
 		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
 		PostgreSQL: PostgreSQL{Port: 5432},

@@ -49,10 +49,13 @@ func TestLoadExample(t *testing.T) {
 			CertificateFile: here("signer.pem"), Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec",
 			PINFile: here("pin"), Timeout: Duration{Duration: 20 * time.Second},
 		},
-		Directory: Directory{LDIF: here("providers.ldif"), Roots: here("roots"), Revocations: []string{here("authority.crl")}},
-		Accounts:  Accounts{here("accounts")},
-		State:     State{File: "/var/lib/pec-milter/pec.db"},
-		Redis:     Redis{Prefix: "pec:"},
+		Directory: Directory{
+			LDIF: here("providers.ldif"), Roots: here("roots"), RevocationCache: "/var/lib/pec-milter/revocations",
+			RevocationInterval: Duration{Duration: time.Hour},
+		},
+		Accounts: Accounts{here("accounts")},
+		State:    State{File: "/var/lib/pec-milter/pec.db"},
+		Redis:    Redis{Prefix: "pec:"},
 
 		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
@@ -79,7 +82,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 25; shown != want {
+	if want := 27; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -94,6 +97,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
+		got.Directory.RevocationInterval != want.Directory.RevocationInterval || got.Directory.RevocationGrace != want.Directory.RevocationGrace ||
 		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until ||
 		!reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
@@ -196,6 +200,9 @@ func TestLoadNormalises(t *testing.T) {
 	}
 	if want := time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC); !got.Incoming.SHA1Until.Equal(want) {
 		t.Errorf("incoming.sha1_until = %v, want %v", got.Incoming.SHA1Until, want)
+	}
+	if got.Directory.RevocationGrace.Duration != 12*time.Hour {
+		t.Errorf("directory.revocation_grace = %v, want 12h", got.Directory.RevocationGrace)
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // DirectorySync is where the providers directory is fetched from. Without From
@@ -76,6 +77,7 @@ func (c *Config) directoryReferences() []reference {
 	all := []reference{
 		{"directory.ldif", &c.Directory.LDIF, ldif},
 		{"directory.roots", &c.Directory.Roots, checkDirectory},
+		{"directory.revocation_cache", &c.Directory.RevocationCache, checkOwnDirectory},
 		{"directory_sync.signers", &c.DirectorySync.Signers, checkFile},
 	}
 	if !strings.Contains(c.DirectorySync.From, "://") {
@@ -91,13 +93,33 @@ func (c *Config) validateDirectory(f *faults) {
 	if c.Directory.MaxAge.fault != nil {
 		f.add("directory.max_age", "%v", c.Directory.MaxAge.fault)
 	}
-	if len(c.Directory.Revocations) == 0 || slices.Contains(c.Directory.Revocations, "") {
-		f.add("directory.revocations", "name at least one revocation list: without one no peer's signature can be judged")
-	}
+	c.Directory.validateRevocations(f)
 	c.DirectorySync.validate(f)
 	c.DirectoryMirror.validate(f, c.DirectorySync.Used())
 	if c.DirectorySync.Used() && c.DirectorySync.From == c.Directory.LDIF {
 		f.add("directory_sync.from", "it is directory.ldif, which is written over: name another file")
+	}
+}
+
+// maxGrace is how long an expired revocation list may count: over a weekend.
+const maxGrace = 72 * time.Hour
+
+func (d *Directory) validateRevocations(f *faults) {
+	switch {
+	case slices.Contains(d.Revocations, ""):
+		f.add("directory.revocations", "a name is empty: write the path of a revocation list")
+	case len(d.Revocations) == 0 && d.RevocationCache == "":
+		f.add("directory.revocation_cache", "is missing: name the directory for the revocation lists that are fetched, or in directory.revocations "+
+			"at least one that you put there: without any no peer's signature can be judged")
+	}
+	if d.RevocationInterval.fault != nil {
+		f.add("directory.revocation_interval", "%v", d.RevocationInterval.fault)
+	}
+	if d.RevocationGrace.fault != nil {
+		f.add("directory.revocation_grace", "%v", d.RevocationGrace.fault)
+	} else if d.RevocationGrace.Duration > maxGrace {
+		f.add("directory.revocation_grace", "%v is too long: who was revoked would be believed all that time; write at most %v",
+			d.RevocationGrace, maxGrace)
 	}
 }
 

@@ -95,6 +95,21 @@ func checkPrivateDirectory(path string) error {
 	return nil
 }
 
+// checkOwnDirectory is for what the daemon writes, and anybody may read.
+func checkOwnDirectory(path string) error {
+	if err := checkDirectory(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o002 != 0 {
+		return fmt.Errorf("every user of this machine can write to %s (mode %04o): chmod %04o %s", path, mode, mode&^0o002, path)
+	}
+	return nil
+}
+
 func readableFile(path string) (_ os.FileInfo, err error) {
 	file, err := os.Open(path)
 	if err != nil {

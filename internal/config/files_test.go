@@ -26,7 +26,7 @@ func install(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"roots", "run"} {
+	for _, name := range []string{"roots", "run", "crl"} {
 		if err := os.Mkdir(filepath.Join(directory, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -63,6 +63,8 @@ func TestCheckFiles(t *testing.T) {
 			}
 			return os.Mkdir(in("accounts"), 0o700)
 		}, []string{"accounts.file: "}},
+		{"cache open to all", func(in func(string) string) error { return os.Chmod(in("crl"), 0o777) },
+			[]string{"directory.revocation_cache: every user of this machine can write to /"}},
 		{"no directory for a socket", func(in func(string) string) error { return os.Remove(in("run")) },
 			[]string{"incoming.listen: open "}},
 		{"all at once", func(in func(string) string) error {

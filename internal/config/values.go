@@ -47,6 +47,21 @@ func (d *Day) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Span is a span of time that may be none: "0s".
+type Span struct {
+	time.Duration
+	fault error
+}
+
+// UnmarshalText reads a span of time.
+func (s *Span) UnmarshalText(text []byte) error {
+	s.Duration, s.fault = time.ParseDuration(string(text))
+	if s.fault != nil || s.Duration < 0 {
+		s.fault = fmt.Errorf("%q is no duration: write 0s, or a positive number with its unit, as \"12h\"", text)
+	}
+	return nil
+}
+
 // Level is a level of the log: "debug", "info", "warn" or "error".
 type Level struct {
 	slog.Level

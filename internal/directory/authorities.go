@@ -17,6 +17,7 @@ const maxPEM = 4 << 20
 
 // authorities are the certificates of the trusted certification authorities.
 type authorities struct {
+	all                  []*x509.Certificate
 	roots, intermediates *x509.CertPool
 }
 
@@ -33,6 +34,7 @@ func readAuthorities(directory string) (*authorities, []error, error) {
 	for _, path := range paths {
 		certificates, bad := readCertificateFile(path)
 		faults = append(faults, bad...)
+		a.all = append(a.all, certificates...)
 		for _, certificate := range certificates {
 			if isSelfSigned(certificate) {
 				a.roots.AddCert(certificate)

@@ -4,8 +4,9 @@
 // when they change; a bad new version of the directory or of the authorities
 // never takes the place of a good old one.
 //
-// It fetches nothing and judges no date: how the files get here, and whether a
-// revocation list is still current, is decided elsewhere.
+// Revocation lists it can also fetch itself, in the background and only for
+// certificates that it lists or trusts. Whether a list is current enough for a
+// message is decided elsewhere.
 package directory
 
 import (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,8 +36,9 @@ type Source struct {
 	mu        sync.Mutex
 	seen      sighting
 	directory *Directory
-	written   time.Time       // when the directory in use was written
-	told      map[string]bool // faults of the version that was read last
+	known     []*x509.Certificate // the trusted authorities
+	written   time.Time           // when the directory in use was written
+	told      map[string]bool     // faults of the version that was read last
 	trust     *pec.Trust
 }
 
@@ -58,7 +60,7 @@ func Open(config Config, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trusted authorities: %w", err)
 	}
-	s.directory, s.written = directory, s.seen.ldif.modified()
+	s.directory, s.known, s.written = directory, authorities.all, s.seen.ldif.modified()
 	s.trust = &pec.Trust{
 		Directory:     directory,
 		Roots:         authorities.roots,
@@ -91,6 +93,14 @@ func (s *Source) Providers() []*pec.Provider {
 	defer s.mu.Unlock()
 	s.refresh()
 	return s.directory.Providers()
+}
+
+// Authorities are the certificates of all trusted authorities, as they are now.
+func (s *Source) Authorities() []*x509.Certificate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+	return slices.Clone(s.known)
 }
 
 // refresh reads again what has changed. The files were looked at before they
@@ -144,6 +154,7 @@ func (s *Source) refreshAuthorities(next *pec.Trust) {
 		s.log.Error("new trusted authorities refused, the old ones stay in use", "error", err)
 		return
 	}
+	s.known = authorities.all
 	next.Roots, next.Intermediates = authorities.roots, authorities.intermediates
 	s.log.Info("trusted authorities read again", "directory", s.config.Roots)
 }

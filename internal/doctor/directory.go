@@ -35,8 +35,9 @@ func DirectorySync(from string, records, changes int, signer string, err error) 
 }
 
 // Revocations tells of each authority's newest revocation list whether it is
-// current, and will be for a tenth of its time.
-func Revocations(lists []*x509.RevocationList, now time.Time) []Finding {
+// current, and will be for a tenth of its time. After its end it counts for a
+// grace.
+func Revocations(lists []*x509.RevocationList, grace time.Duration, now time.Time) []Finding {
 	const check = "directory.revocations"
 	newest := map[string]*x509.RevocationList{}
 	var order []string
@@ -54,19 +55,30 @@ func Revocations(lists []*x509.RevocationList, now time.Time) []Finding {
 	}
 	var found []Finding
 	for _, issuer := range order {
-		found = append(found, judgeList(check, issuer, newest[issuer], now))
+		found = append(found, judgeList(check, issuer, newest[issuer], grace, now))
 	}
 	return found
 }
 
-const fetchLists = "run the job that fetches the revocation lists, and find out why it did not"
+const fetchLists = "look in the daemon's log why it was not fetched, or run the job that does: docs/operations.md, Revocation lists"
 
-func judgeList(check, issuer string, list *x509.RevocationList, now time.Time) Finding {
+// Unfetched tells of the distribution points that the daemon has no list of yet.
+func Unfetched(urls []string) (found []Finding) {
+	for _, url := range urls {
+		found = append(found, bad("directory.fetched", fetchLists, "no revocation list of %s was fetched yet", url))
+	}
+	return found
+}
+
+func judgeList(check, issuer string, list *x509.RevocationList, grace time.Duration, now time.Time) Finding {
 	next := list.NextUpdate.UTC().Format(time.RFC3339)
 	left := list.NextUpdate.Sub(now)
 	switch {
 	case list.NextUpdate.IsZero():
 		return bad(check, fetchLists, "that of %s does not say how long it holds", issuer)
+	case left <= 0 && left+grace > 0:
+		return bad(check, fetchLists, "that of %s expired on %s: by directory.revocation_grace it counts for another %v", issuer, next,
+			(left + grace).Round(time.Minute))
 	case left <= 0:
 		return bad(check, fetchLists, "that of %s expired on %s: the mail that needs it gets 451", issuer, next)
 	case left < list.NextUpdate.Sub(list.ThisUpdate)/10:

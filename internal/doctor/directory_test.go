@@ -51,18 +51,28 @@ func TestRevocations(t *testing.T) {
 		{"new", []*x509.RevocationList{list(24 * time.Hour)}, time.Hour, Good, "holds until"},
 		{"near its end", []*x509.RevocationList{list(24 * time.Hour)}, 22 * time.Hour, Bad, "in 2h0m0s"},
 		{"expired", []*x509.RevocationList{list(24 * time.Hour)}, 25 * time.Hour, Bad, "expired"},
+		{"SG-20 expired by more than the grace", []*x509.RevocationList{list(24 * time.Hour)}, 27 * time.Hour, Bad, "gets 451"},
+		{"SG-20 in the grace", []*x509.RevocationList{list(24 * time.Hour)}, 25 * time.Hour, Bad, "for another 1h0m0s"},
 		{"a newer one beside it", []*x509.RevocationList{list(24 * time.Hour), list(48 * time.Hour)}, 25 * time.Hour, Good, "holds until"},
 		{"without an end", []*x509.RevocationList{{ThisUpdate: noon}}, time.Hour, Bad, "how long"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			found := Revocations(c.lists, noon.Add(c.after))
+			found := Revocations(c.lists, 2*time.Hour, noon.Add(c.after))
 			if len(found) != 1 {
 				t.Fatalf("got %v, want one finding", found)
 			}
 			want(t, found[0], c.result, c.text)
 		})
 	}
+}
+
+func TestUnfetched(t *testing.T) {
+	found := Unfetched([]string{"http://crl.example/a"})
+	if len(found) != 1 || len(Unfetched(nil)) != 0 {
+		t.Fatalf("got %v, want one finding for each", found)
+	}
+	want(t, found[0], Bad, "http://crl.example/a")
 }
 
 // authority makes certificates of a root that is valid at noon.

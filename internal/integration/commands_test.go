@@ -111,11 +111,20 @@ func (s *stage) stories() map[string]command {
 		// mirror in slapd, until the end of the story. The office publishes it with
 		// "all", "without DOMAIN", "claiming DOMAIN" (another one does) or "unsigned".
 		// known: copy and mirror have DOMAIN ("yes" or "no"), and the daemon is still the
-		// same. logged: the daemon's log has TEXT.
+		// same.
 		"office":  {"PROVIDER", s.openOffice},
 		"publish": {"WAY [DOMAIN]", s.publish},
 		"known":   {"PROVIDER DOMAIN YES-OR-NO", s.known},
-		"logged":  {"PROVIDER TEXT", s.logged},
+
+		// Revocation lists. fetch-lists: the daemon starts anew and fetches them, every
+		// second, until the end of the story. publish-lists: the server has new ones, that
+		// hold so long, with these providers revoked. cut-lists: it answers nobody.
+		"fetch-lists":   {"PROVIDER", s.fetchLists},
+		"publish-lists": {"DURATION [REVOKED]", s.publishLists}, // any number of them
+		"cut-lists":     {"", s.cutLists},
+
+		// logged: the daemon's log has TEXT, after what was found there before.
+		"logged": {"PROVIDER TEXT", s.logged},
 
 		// A command of pec-milter: CONFIG stands for the provider's configuration,
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.

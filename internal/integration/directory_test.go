@@ -231,18 +231,3 @@ func (s *stage) known(_ *bytes.Buffer, _ *testscript.TestScript, args []string) 
 		return nil
 	})
 }
-
-// logged waits for a text in the log of the daemon.
-func (s *stage) logged(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return waitFor("log of "+p.Name, patience, func() error {
-		log, err := os.ReadFile(p.LogFile())
-		if err == nil && !strings.Contains(string(log), args[1]) {
-			err = fmt.Errorf("nothing about %q yet", args[1])
-		}
-		return err
-	})
-}

@@ -53,7 +53,7 @@ func (p *Provider) prepare() (*pec.Provider, error) {
 	if err := p.Site.AddUsers(Local(p.Address), Local(p.MailReceipt), "postmaster"); err != nil {
 		return nil, err
 	}
-	signer, err := p.world.authorities.issuer.NewProvider(p.Title, p.Address)
+	signer, err := p.world.authorities.newProvider(p.Title, p.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +195,15 @@ func (p *Provider) startBackend() (err error) {
 	if p.backend == nil {
 		return nil
 	}
+	return p.editConfig(func(text string) string { return text + p.backend.Settings() })
+}
+
+func (p *Provider) editConfig(edit func(string) string) error {
 	text, err := os.ReadFile(p.ConfigFile())
 	if err != nil {
 		return err
 	}
-	return replaceFile(p.ConfigFile(), string(text)+p.backend.Settings())
+	return replaceFile(p.ConfigFile(), edit(string(text)))
 }
 
 func (p *Provider) stopBackend() error {

@@ -21,7 +21,7 @@ import (
 func TestStories(t *testing.T) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	s := &stage{repository: repositoryDir(t), stopped: ctx, told: make(map[string]bool)}
+	s := &stage{repository: repositoryDir(t), stopped: ctx, told: make(map[string]bool), seen: make(map[string]int)}
 	s.start(t)
 	testscript.RunT(sequential{t, s}, testscript.Params{
 		Dir:                "testdata",
@@ -43,6 +43,7 @@ type stage struct {
 	office     *office         // nil: no story has opened it
 	changed    []func() error  // what undoes the changes of a story
 	expected   []expected      // breaches of the daily log that the story names
+	seen       map[string]int  // up to where the daemons' logs were looked at
 	told       map[string]bool // breaches that an earlier story is to blame for
 }
 

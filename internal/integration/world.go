@@ -41,6 +41,7 @@ type World struct {
 	guard       *guard // nil with Options.Outlive
 	authorities *authorities
 	ports       []io.Closer // claims
+	lists       *revocationServer
 }
 
 // Start starts a world. It is stopped by Stop, which removes all files; if Start
@@ -133,7 +134,10 @@ func (w *World) prepare() error {
 		return err
 	}
 	now := time.Now()
-	if w.authorities, err = newAuthorities(now, domains); err != nil {
+	if w.lists, err = startRevocationServer(); err != nil {
+		return err
+	}
+	if w.authorities, err = newAuthorities(now, domains, w.lists.url); err != nil {
 		return err
 	}
 	var entries []*pec.Provider
@@ -161,7 +165,7 @@ func (w *World) prepare() error {
 const RefusedDomain = "refused.example"
 
 func (w *World) refusedProvider() (*pec.Provider, error) {
-	signer, err := w.authorities.issuer.NewProvider("Refused PEC S.p.A.", "posta-certificata@"+RefusedDomain)
+	signer, err := w.authorities.newProvider("Refused PEC S.p.A.", "posta-certificata@"+RefusedDomain)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +184,7 @@ func (w *World) Stop() error {
 	for _, p := range w.Providers {
 		steps = append(steps, p.stop)
 	}
-	return errors.Join(together(steps), w.guard.stop(), os.RemoveAll(w.Dir), closeAll(w.ports))
+	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), os.RemoveAll(w.Dir), closeAll(w.ports))
 }
 
 // SaveLogs copies the logs of all servers into a directory, as site-name.log: Stop
