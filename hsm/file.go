@@ -10,37 +10,68 @@ import (
 	"os"
 )
 
-// readKey reads the one private key of a PEM file.
-func readKey(path string) (crypto.Signer, error) {
+// findInFile is the key of a PEM file that belongs to a public one. It may hold
+// several: while the certificate is renewed, that of the old one stays.
+func findInFile(path string, public crypto.PublicKey) (crypto.Signer, error) {
+	data, err := readKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	for _, key := range keys {
+		if sameKey(key.Public(), public) {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("key file %s does not have its key", path)
+}
+
+func readKeyFile(path string) ([]byte, error) {
 	data, err := readPrivate(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading key file: %w", err)
 	}
-	key, err := parseKey(data)
-	if err == nil {
-		err = checkPublic(key.Public())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", path, err)
-	}
-	return key, nil
+	return data, nil
 }
 
-func parseKey(data []byte) (crypto.Signer, error) {
+// parseKeys reads all private keys, at least one.
+func parseKeys(data []byte) (keys []crypto.Signer, err error) {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
-			return nil, errors.New("the key is encrypted: decrypt it with openssl pkey, or put it on a token")
+		key, err := parseKey(block)
+		if err == nil && key != nil {
+			err = checkPublic(key.Public())
 		}
-		switch block.Type {
-		case "PRIVATE KEY":
-			return parsePKCS8(block.Bytes)
-		case "RSA PRIVATE KEY":
-			return x509.ParsePKCS1PrivateKey(block.Bytes)
-		case "EC PRIVATE KEY":
-			return x509.ParseECPrivateKey(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if key != nil {
+			keys = append(keys, key)
 		}
 	}
-	return nil, errors.New("no private key in it: it must be PEM, PKCS#8 or PKCS#1")
+	if len(keys) == 0 {
+		return nil, errors.New("no private key in it: it must be PEM, PKCS#8 or PKCS#1")
+	}
+	return keys, nil
+}
+
+// parseKey reads a private key; nil for what is something else, as the parameters
+// of a curve.
+func parseKey(block *pem.Block) (crypto.Signer, error) {
+	if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+		return nil, errors.New("the key is encrypted: decrypt it with openssl pkey, or put it on a token")
+	}
+	switch block.Type {
+	case "PRIVATE KEY":
+		return parsePKCS8(block.Bytes)
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(block.Bytes)
+	}
+	return nil, nil
 }
 
 func parsePKCS8(der []byte) (crypto.Signer, error) {

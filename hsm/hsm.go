@@ -10,97 +10,107 @@
 package hsm
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
+	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 	"slices"
+	"sync"
+
+	"github.com/pec-milter/pec-milter/internal/point"
 )
 
-// Signer is a provider's key with its certificates. It is safe for concurrent
-// use; its zero value has no key.
+// Signer is a provider's key with its certificates, and those that it had before.
+// It is safe for concurrent use; its zero value has no key.
 type Signer struct {
-	key   crypto.Signer
-	chain []*x509.Certificate
-	close func() error
+	source *source
+
+	mu          sync.Mutex
+	credentials []point.Credential // the first signs
+	read        [sha256.Size]byte  // the files that they came from
+	refused     bool               // files that were read since could not be used
 }
 
 // Current is the key to sign with, and its chain: the signing certificate
 // first, then the intermediates in the order of the certificate file.
 func (s *Signer) Current() (crypto.Signer, []*x509.Certificate, error) {
-	if s.key == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.credentials) == 0 {
 		return nil, nil, fmt.Errorf("no signing key is open")
 	}
-	return s.key, slices.Clone(s.chain), nil
+	return s.credentials[0].Key, slices.Clone(s.credentials[0].Chain), nil
+}
+
+// Earlier are the keys and chains that the certificate file has behind the
+// current one, in its order.
+func (s *Signer) Earlier() []point.Credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.credentials[min(1, len(s.credentials)):])
+}
+
+// Refresh reads the files again if they have changed, or could not be used the
+// last time. What cannot be used, or is not accepted, is an error, and the old
+// certificate and key stay; accept gets the new chain. changed tells that there
+// are new ones.
+func (s *Signer) Refresh(accept func(chain []*x509.Certificate) error) (changed bool, err error) {
+	read, err := s.source.digest()
+	s.mu.Lock()
+	unchanged := err == nil && read == s.read && !s.refused
+	s.mu.Unlock()
+	if unchanged {
+		return false, nil
+	}
+	var credentials []point.Credential
+	if err == nil {
+		credentials, err = s.source.load()
+	}
+	if err == nil {
+		err = accept(credentials[0].Chain)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused = err != nil; err != nil {
+		return false, err
+	}
+	s.read, s.credentials = read, credentials
+	return true, nil
 }
 
 // Close ends the session with the token, if there is one. It waits for
 // signatures under way, but no longer than the token's timeout.
 func (s *Signer) Close() error {
-	if s.close == nil {
+	if s.source == nil || s.source.close == nil {
 		return nil
 	}
-	return s.close()
+	return s.source.close()
 }
 
-// OpenFile reads key and certificates from PEM files. The key file holds one
-// RSA or EC key, not encrypted, in PKCS#8, PKCS#1 or SEC 1 form, and must not
-// be accessible to other users; the certificate file holds the signing
-// certificate first, then its intermediates. Key and signing certificate must
-// belong together.
-func OpenFile(certificateFile, keyFile string) (*Signer, error) {
-	chain, err := readChain(certificateFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := readKey(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	if !sameKey(key.Public(), chain[0].PublicKey) {
-		return nil, fmt.Errorf("key file %s does not belong to the first certificate in %s (%s): the signing certificate must come first",
-			keyFile, certificateFile, chain[0].Subject)
-	}
-	return &Signer{key: key, chain: chain}, nil
+// OpenFile reads keys and certificates from PEM files. The key file holds RSA or
+// EC keys, not encrypted, in PKCS#8, PKCS#1 or SEC 1 form, and must not be
+// accessible to other users. The certificate file holds the signing certificate
+// first, then its intermediates; behind them may stand earlier signing
+// certificates, each with its intermediates. The first must have its key; an
+// earlier one without is told to log and left out.
+func OpenFile(certificateFile, keyFile string, log *slog.Logger) (*Signer, error) {
+	return openSigner(&source{
+		certificateFile: certificateFile, keyFile: keyFile, log: log,
+		find: func(public crypto.PublicKey) (crypto.Signer, error) { return findInFile(keyFile, public) },
+	})
 }
 
-// readChain reads the certificates of a PEM file; the first is fit to sign.
-func readChain(path string) ([]*x509.Certificate, error) {
-	data, err := os.ReadFile(path)
+func openSigner(s *source) (*Signer, error) {
+	signer := &Signer{source: s}
+	_, err := signer.Refresh(func([]*x509.Certificate) error { return nil })
 	if err != nil {
-		return nil, fmt.Errorf("reading certificate file: %w", err)
+		return nil, errors.Join(err, signer.Close())
 	}
-	chain, err := parseChain(data)
-	if err != nil {
-		return nil, fmt.Errorf("certificate file %s: %w", path, err)
-	}
-	return chain, nil
-}
-
-func parseChain(data []byte) ([]*x509.Certificate, error) {
-	var chain []*x509.Certificate
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d: %w", len(chain)+1, err)
-		}
-		chain = append(chain, certificate)
-	}
-	// The PEM decoder passes over what is damaged without a word.
-	if begun := bytes.Count(data, []byte("-----BEGIN CERTIFICATE-----")); begun != len(chain) {
-		return nil, fmt.Errorf("%d of its %d certificates are damaged: copy it again", begun-len(chain), begun)
-	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("no certificate in it: it must be PEM, the signing certificate first, then its intermediates")
-	}
-	return chain, checkPublic(chain[0].PublicKey)
+	return signer, nil
 }
 
 // minRSA is the smallest RSA modulus that certifies, in bits.

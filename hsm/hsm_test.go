@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -121,7 +122,7 @@ func TestOpenFileSigns(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			signer, err := OpenFile(write(t, "cert.pem", c.certificate), write(t, "key.pem", c.key))
+			signer, err := OpenFile(write(t, "cert.pem", c.certificate), write(t, "key.pem", c.key), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatalf("OpenFile() error = %v", err)
 			}
@@ -164,7 +165,7 @@ func TestOpenFileRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := OpenFile(write(t, "cert.pem", c.certificate), write(t, "key.pem", c.key))
+			_, err := OpenFile(write(t, "cert.pem", c.certificate), write(t, "key.pem", c.key), slog.New(slog.DiscardHandler))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("OpenFile() error = %v, want one with %q", err, c.want)
 			}
@@ -176,10 +177,10 @@ func TestOpenFileMissing(t *testing.T) {
 	good := rsaIdentity(t, 2048)
 	certificate, key := write(t, "cert.pem", good.certificate), write(t, "key.pem", good.pkcs8(t))
 	missing := filepath.Join(t.TempDir(), "missing.pem")
-	if _, err := OpenFile(missing, key); err == nil || !strings.Contains(err.Error(), missing) {
+	if _, err := OpenFile(missing, key, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("OpenFile without certificate: error = %v, want one that names %s", err, missing)
 	}
-	if _, err := OpenFile(certificate, missing); err == nil || !strings.Contains(err.Error(), missing) {
+	if _, err := OpenFile(certificate, missing, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("OpenFile without key: error = %v, want one that names %s", err, missing)
 	}
 }
@@ -204,7 +205,7 @@ func TestPrivateFileModes(t *testing.T) {
 			if err := os.Chmod(key, c.mode); err != nil {
 				t.Fatal(err)
 			}
-			_, err := OpenFile(certificate, key)
+			_, err := OpenFile(certificate, key, slog.New(slog.DiscardHandler))
 			if c.want == "" {
 				if err != nil {
 					t.Errorf("OpenFile() error = %v, want none", err)

@@ -2,11 +2,8 @@
 
 package hsm
 
-import (
-	"crypto"
-	"errors"
-)
+import "errors"
 
-func openPKCS11(Token, PIN, crypto.PublicKey) (session, error) {
+func openPKCS11(Token, PIN) (session, error) {
 	return nil, errors.New("built without PKCS#11: build with cgo and without the tag nopkcs11, or use a key file")
 }

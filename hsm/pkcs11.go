@@ -24,23 +24,26 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/ThalesGroup/crypto11"
 	"github.com/miekg/pkcs11"
 )
 
-// pkcs11Session is a key in a context of crypto11, which keeps a pool of
-// sessions but never opens one again when it is lost.
+// pkcs11Session is a context of crypto11, which keeps a pool of sessions but never
+// opens one again when it is lost.
 type pkcs11Session struct {
 	context *crypto11.Context
-	key     crypto.Signer
+	token   Token
+
+	mu   sync.Mutex
+	keys []crypto.Signer // those that were found
 }
 
-// openPKCS11 logs in, once, and finds the key that belongs to public.
-func openPKCS11(t Token, pin PIN, public crypto.PublicKey) (s session, err error) {
+// openPKCS11 logs in, once.
+func openPKCS11(t Token, pin PIN) (s session, err error) {
 	defer func() {
 		// crypto11 panics where a token allows one session only.
 		if p := recover(); p != nil {
@@ -60,11 +63,7 @@ func openPKCS11(t Token, pin PIN, public crypto.PublicKey) (s session, err error
 	if err != nil {
 		return nil, explain(t, err)
 	}
-	key, err := findKey(context, t, public)
-	if err != nil {
-		return nil, errors.Join(err, context.Close())
-	}
-	return &pkcs11Session{context, key}, nil
+	return &pkcs11Session{context: context, token: t}, nil
 }
 
 // findKey takes the key whose public half is that of the certificate: after a
@@ -79,17 +78,52 @@ func findKey(context *crypto11.Context, t Token, public crypto.PublicKey) (crypt
 			return key, nil
 		}
 	}
-	return nil, fmt.Errorf("PKCS#11 token has %d key pairs with label %q and id %q, and none belongs to the signing certificate: "+
+	return nil, fmt.Errorf("PKCS#11 token has %d key pairs with label %q and id %q, and none belongs to the certificate: "+
 		"compare with pkcs11-tool --list-objects", len(keys), t.KeyLabel, fmt.Sprintf("%x", t.KeyID))
 }
 
-// Sign makes a signature on the token.
-func (s *pkcs11Session) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	signature, err := s.key.Sign(rand, digest, opts)
-	if err != nil && lost(err) {
-		return nil, fmt.Errorf("%w: %w", errLost, err)
+// Find looks for a key.
+func (s *pkcs11Session) Find(public crypto.PublicKey) error {
+	_, err := s.key(public)
+	return err
+}
+
+// key is the one that belongs to a public key.
+func (s *pkcs11Session) key(public crypto.PublicKey) (crypto.Signer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range s.keys {
+		if sameKey(key.Public(), public) {
+			return key, nil
+		}
 	}
-	return signature, err
+	key, err := findKey(s.context, s.token, public)
+	if err != nil {
+		return nil, orLost(err)
+	}
+	s.keys = append(s.keys, key)
+	return key, nil
+}
+
+// Sign makes a signature on the token.
+func (s *pkcs11Session) Sign(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	key, err := s.key(public)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := key.Sign(nil, digest, opts)
+	if err != nil {
+		return nil, fmt.Errorf("signing with the PKCS#11 token: %w", orLost(err))
+	}
+	return signature, nil
+}
+
+// orLost marks an error that a new session may cure.
+func orLost(err error) error {
+	if lost(err) {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
 }
 
 // Close waits for signatures under way and unloads the module.

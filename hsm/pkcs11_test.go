@@ -179,9 +179,9 @@ func TestSoftHSMWrongPINIsTriedOnce(t *testing.T) {
 	var opens int
 	open := func() (session, error) {
 		opens++
-		return openPKCS11(token, NewPIN("4321"), i.key.Public())
+		return openPKCS11(token, NewPIN("4321"))
 	}
-	key := newToken(open, i.key.Public(), time.Minute, slog.New(slog.DiscardHandler))
+	key := tokenKey{newToken(open, time.Minute, slog.New(slog.DiscardHandler)), i.key.Public()}
 	for range 5 {
 		if _, err := key.Sign(rand.Reader, make([]byte, 32), crypto.SHA256); !errors.Is(err, ErrPIN) {
 			t.Errorf("Sign() error = %v, want ErrPIN", err)
@@ -190,6 +190,38 @@ func TestSoftHSMWrongPINIsTriedOnce(t *testing.T) {
 	if opens != 1 {
 		t.Errorf("token was asked %d times with a wrong PIN, want once", opens)
 	}
+}
+
+// TestSoftHSMRefresh: OP-08, a certificate is renewed to a second key on the token,
+// with one session and one login; both keys sign, also after the session was lost.
+func TestSoftHSMRefresh(t *testing.T) {
+	r := newRenewal(t)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(identity{key: r.old.Key}, "01")
+	certificate := write(t, "cert.pem", chainPEM(r.old))
+	s, err := OpenToken(certificate, Token{Module: hsm.module, Label: "alfa", KeyLabel: "pec", Timeout: time.Minute,
+		PINFile: write(t, "pin", []byte("1234"))}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	replace(t, certificate, chainPEM(r.renewed, r.old))
+	if changed, err := s.Refresh(anything); changed || err == nil || !strings.Contains(err.Error(), "1 key pairs") {
+		t.Errorf("Refresh() = %v, %v, want an error: the key is not on the token yet", changed, err)
+	}
+	signsAs(t, s, r.old)
+	hsm.importKey(identity{key: r.renewed.Key}, "02")
+	if changed, err := s.Refresh(anything); !changed || err != nil {
+		t.Errorf("Refresh() = %v, %v, want the new one", changed, err)
+	}
+	signsAs(t, s, r.renewed)
+	earlierSigns(t, s, r.old)
+	if err := s.Close(); err != nil { // the session is opened again
+		t.Fatal(err)
+	}
+	signsAs(t, s, r.renewed)
+	earlierSigns(t, s, r.old)
 }
 
 func TestSoftHSMTokenReplaced(t *testing.T) {
@@ -238,7 +270,7 @@ func TestMissingDependencyIsNamed(t *testing.T) {
 	if err := os.Remove(filepath.Join(directory, "libvendorbase.so.4")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := openPKCS11(Token{Module: filepath.Join(directory, "module.so"), Label: "alfa"}, PIN{}, nil)
+	_, err := openPKCS11(Token{Module: filepath.Join(directory, "module.so"), Label: "alfa"}, PIN{})
 	if err == nil || !strings.Contains(err.Error(), "libvendorbase.so.4") {
 		t.Errorf("openPKCS11() error = %v, want one that names libvendorbase.so.4", err)
 	}

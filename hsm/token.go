@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
@@ -42,46 +43,50 @@ var errLost = errors.New("session with the token lost")
 const maxCalls = 16
 
 // OpenToken opens a key on a PKCS#11 token; the certificates come from a file
-// as for OpenFile. If several keys of the token have the label or id, the one
-// that belongs to the signing certificate is taken.
+// as for OpenFile. Of the keys that have the label or id, those are taken that
+// belong to the certificates.
 //
 // A session that is lost later is opened again, once for each signature;
 // a signature that takes longer than the token's timeout is an error. All errors of the
 // key but ErrPIN are temporary. log gets what happens to the token.
 func OpenToken(certificateFile string, config Token, log *slog.Logger) (*Signer, error) {
-	chain, err := readChain(certificateFile)
+	if _, err := readFile(certificateFile); err != nil {
+		return nil, err // before the PIN is tried
+	}
+	token, err := openToken(config, log)
 	if err != nil {
 		return nil, err
 	}
+	return openSigner(&source{certificateFile: certificateFile, find: token.find, log: log, close: token.Close})
+}
+
+// openToken opens a session.
+func openToken(config Token, log *slog.Logger) (*token, error) {
 	var pin PIN
+	var err error
 	if config.PINFile != "" {
 		if pin, err = ReadPIN(config.PINFile); err != nil {
 			return nil, err
 		}
 	}
-	if config.Timeout == 0 {
-		config.Timeout = DefaultTimeout
-	}
-	public := chain[0].PublicKey
-	open := func() (session, error) { return openPKCS11(config, pin, public) }
-	key := newToken(open, public, config.Timeout, log)
-	if _, err := key.within(key.start); err != nil {
-		return nil, err
-	}
-	return &Signer{key: key, chain: chain, close: key.Close}, nil
+	t := newToken(func() (session, error) { return openPKCS11(config, pin) }, cmp.Or(config.Timeout, DefaultTimeout), log)
+	_, err = t.within(t.start)
+	return t, err
 }
 
-// session is an open token with its key.
+// session is an open token. An error is an errLost if another session may do
+// better.
 type session interface {
-	// Sign's error is an errLost if another session may do better.
-	Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+	// Find tells whether the token has the key that belongs to a public one.
+	Find(public crypto.PublicKey) error
+	Sign(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 	Close() error
 }
 
-// token is a key that opens its token again when the session is lost.
+// token opens its session again when it is lost. One session serves all keys: the
+// module is not loaded anew, and the PIN not tried again, while another one lives.
 type token struct {
 	open    func() (session, error)
-	public  crypto.PublicKey
 	timeout time.Duration
 	log     *slog.Logger
 	calls   chan struct{} // holds one element for each call under way
@@ -93,17 +98,36 @@ type token struct {
 	refused error   // an ErrPIN: the token must not be asked again
 }
 
-func newToken(open func() (session, error), public crypto.PublicKey, timeout time.Duration, log *slog.Logger) *token {
-	return &token{open: open, public: public, timeout: timeout, log: log, calls: make(chan struct{}, maxCalls)}
+func newToken(open func() (session, error), timeout time.Duration, log *slog.Logger) *token {
+	return &token{open: open, timeout: timeout, log: log, calls: make(chan struct{}, maxCalls)}
 }
 
-// Public is the key of the signing certificate.
-func (t *token) Public() crypto.PublicKey { return t.public }
+// tokenKey is one key of a token.
+type tokenKey struct {
+	*token
+	public crypto.PublicKey
+}
+
+// Public is the key of the certificate.
+func (k tokenKey) Public() crypto.PublicKey { return k.public }
 
 // Sign signs a digest; it asks the token for randomness, not its first argument.
-func (t *token) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (k tokenKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	digest = bytes.Clone(digest) // a call that hangs outlives this one
-	return t.within(func() ([]byte, error) { return t.sign(digest, opts) })
+	return k.within(func() ([]byte, error) {
+		return k.use(func(s session) ([]byte, error) { return s.Sign(k.public, digest, opts) })
+	})
+}
+
+// find is the key that belongs to a public one.
+func (t *token) find(public crypto.PublicKey) (crypto.Signer, error) {
+	_, err := t.within(func() ([]byte, error) {
+		return t.use(func(s session) ([]byte, error) { return nil, s.Find(public) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tokenKey{t, public}, nil
 }
 
 // Close closes the session. A later signature opens it again.
@@ -147,22 +171,22 @@ func (t *token) within(call func() ([]byte, error)) ([]byte, error) {
 
 func (t *token) start() ([]byte, error) { return nil, t.reopen(nil) }
 
-// sign signs, and once more on a new session if the first was lost.
-func (t *token) sign(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	signature, used, err := t.try(digest, opts)
+// use uses the session, and once more a new one if the first was lost.
+func (t *token) use(call func(session) ([]byte, error)) ([]byte, error) {
+	result, used, err := t.try(call)
 	if !errors.Is(err, errLost) {
-		return signature, err
+		return result, err
 	}
 	t.log.Warn("opening the PKCS#11 token again", "error", err)
 	if err := t.reopen(used); err != nil {
 		return nil, err
 	}
-	signature, _, err = t.try(digest, opts)
-	return signature, err
+	result, _, err = t.try(call)
+	return result, err
 }
 
-// try signs with the session at hand and tells which it was.
-func (t *token) try(digest []byte, opts crypto.SignerOpts) ([]byte, session, error) {
+// try uses the session at hand and tells which it was.
+func (t *token) try(call func(session) ([]byte, error)) ([]byte, session, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	switch {
@@ -171,11 +195,8 @@ func (t *token) try(digest []byte, opts crypto.SignerOpts) ([]byte, session, err
 	case t.session == nil:
 		return nil, nil, errLost
 	}
-	signature, err := t.session.Sign(nil, digest, opts)
-	if err != nil {
-		err = fmt.Errorf("signing with the PKCS#11 token: %w", err)
-	}
-	return signature, t.session, err
+	result, err := call(t.session)
+	return result, t.session, err
 }
 
 // reopen replaces a lost session (nil: none was open), unless that was done

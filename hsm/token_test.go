@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -22,7 +21,9 @@ type fakeSession struct {
 	closed atomic.Bool
 }
 
-func (s *fakeSession) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+func (s *fakeSession) Find(crypto.PublicKey) error { return s.err }
+
+func (s *fakeSession) Sign(crypto.PublicKey, []byte, crypto.SignerOpts) ([]byte, error) {
 	if s.hang != nil {
 		<-s.hang
 	}
@@ -56,9 +57,9 @@ func (f *fakeToken) open() (session, error) {
 	return next.(*fakeSession), nil
 }
 
-func newFakeToken(timeout time.Duration, next ...any) (*token, *fakeToken, *bytes.Buffer) {
+func newFakeToken(timeout time.Duration, next ...any) (tokenKey, *fakeToken, *bytes.Buffer) {
 	fake, log := &fakeToken{next: next}, new(bytes.Buffer)
-	return newToken(fake.open, nil, timeout, slog.New(slog.NewTextHandler(log, nil))), fake, log
+	return tokenKey{newToken(fake.open, timeout, slog.New(slog.NewTextHandler(log, nil))), nil}, fake, log
 }
 
 func TestTokenReopens(t *testing.T) {

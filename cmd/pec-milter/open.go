@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 // services are the effects of the doors, open.
 type services struct {
 	provider    *point.Provider
+	signer      *hsm.Signer
 	directory   *directory.Source
 	revocations *directory.Revocations
 	log         *legallog.Log
@@ -174,14 +176,14 @@ func (s *services) openSigner(c *config.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("signer: %w", err)
 	}
-	s.provider.Signer = signer
+	s.signer, s.provider.Signer = signer, signer
 	s.closers = append(s.closers, signer.Close)
 	return nil
 }
 
 func openSigner(c *config.Signer, logger *slog.Logger) (*hsm.Signer, error) {
 	if c.Module == "" {
-		return hsm.OpenFile(c.CertificateFile, c.KeyFile)
+		return hsm.OpenFile(c.CertificateFile, c.KeyFile, logger)
 	}
 	return hsm.OpenToken(c.CertificateFile, hsm.Token{
 		Module: c.Module, Label: c.Token, Serial: c.TokenSerial, Slot: c.TokenSlot,
@@ -217,6 +219,10 @@ func checkOwnCertificate(p *point.Provider) error {
 	if err != nil {
 		return err
 	}
+	return checkCertificate(p, chain)
+}
+
+func checkCertificate(p *point.Provider, chain []*x509.Certificate) error {
 	trust, err := p.Trust.Current()
 	if err != nil {
 		return err

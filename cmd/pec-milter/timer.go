@@ -21,6 +21,7 @@ type timer struct {
 	expired time.Time // when that was done
 	// unfinished is reported at the start, and then by the timer; nil: never.
 	unfinished *unfinished
+	own        *ownCertificate // nil: nobody watches it
 }
 
 // reportPeriod is how often it is looked for what was never seen in the queue: a
@@ -35,7 +36,7 @@ func (s *services) timer() *timer {
 	delivery := &point.DeliveryPoint{Provider: s.provider}
 	t := &timer{
 		clock: s.provider.Clock, logger: s.provider.Logger, timeouts: delivery.Timeouts,
-		unfinished: &unfinished{log: s.log, logger: s.provider.Logger},
+		unfinished: &unfinished{log: s.log, logger: s.provider.Logger}, own: s.ownCertificate(),
 	}
 	if s.quarantine != nil {
 		t.expire = s.quarantine.Expire
@@ -65,6 +66,7 @@ func (t *timer) start(ctx context.Context, period time.Duration) (stop func()) {
 
 // work does what is due. What fails is tried again when it is due again.
 func (t *timer) work(ctx context.Context) {
+	t.watchCertificate(ctx)
 	if err := recovered(ctx, t.timeouts); err != nil && ctx.Err() == nil {
 		t.logger.Error("time-out notices not issued, trying again in a minute", "error", err)
 	}
@@ -78,6 +80,16 @@ func (t *timer) work(ctx context.Context) {
 		if err := recovered(ctx, report); err != nil && ctx.Err() == nil {
 			t.logger.Error("not looked for what was never seen in the queue, trying again in a minute", "error", err)
 		}
+	}
+}
+
+func (t *timer) watchCertificate(ctx context.Context) {
+	if t.own == nil {
+		return
+	}
+	err := recovered(ctx, func(context.Context) error { t.own.look(t.clock()); return nil })
+	if err != nil {
+		t.logger.Error("signing certificate not looked at, trying again in a minute", "error", err)
 	}
 }
 

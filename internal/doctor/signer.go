@@ -63,7 +63,7 @@ const (
 
 func judgeValidity(c *x509.Certificate, now time.Time) Finding {
 	const check = "certificate.expiry"
-	const repair = "renew it: docs/operations.md, Key sources"
+	const repair = "renew it: docs/operations.md, Renewing the certificate"
 	until, days := c.NotAfter.UTC().Format(time.RFC3339), int(c.NotAfter.Sub(now)/(24*time.Hour))
 	switch left := c.NotAfter.Sub(now); {
 	case left <= 0:

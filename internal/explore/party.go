@@ -135,6 +135,8 @@ func (t trust) Current() (*pec.Trust, error) {
 
 type keys struct{ *party }
 
+func (k keys) Earlier() []point.Credential { return nil }
+
 func (k keys) Current() (crypto.Signer, []*x509.Certificate, error) { return k.key, k.chain, nil }
 
 // accounts: everybody owns the address that is his name.

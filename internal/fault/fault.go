@@ -122,6 +122,13 @@ func (s signer) Current() (crypto.Signer, []*x509.Certificate, error) {
 	return signingKey{c.key, s.i}, c.chain, nil
 }
 
+func (s signer) Earlier() (wrapped []point.Credential) {
+	for _, c := range s.Signer.Earlier() {
+		wrapped = append(wrapped, point.Credential{Key: signingKey{c.Key, s.i}, Chain: c.Chain})
+	}
+	return wrapped
+}
+
 type signingKey struct {
 	crypto.Signer
 	i Interceptor

@@ -25,9 +25,9 @@ func (w *witness) Around(_ context.Context, e fault.Effect, _ func() (any, error
 	return nil, errWitness
 }
 
-// notEffects are the interfaces of a Provider whose methods cannot fail: they
+// notEffects are the interfaces of a Provider, and methods, that cannot fail: they
 // answer from memory.
-var notEffects = map[string]bool{"Accounts": true}
+var notEffects = map[string]bool{"Accounts": true, "Signer.Earlier": true}
 
 // TestEveryEffectIsIntercepted calls every method of every interface of a
 // Provider: a new one that is not wrapped is found here. (The services are nil:
@@ -45,6 +45,9 @@ func TestEveryEffectIsIntercepted(t *testing.T) {
 		}
 		for m := range field.Type.NumMethod() {
 			method := field.Type.Method(m)
+			if notEffects[field.Name+"."+method.Name] {
+				continue
+			}
 			call(fields.Field(i).MethodByName(method.Name))
 			if calls++; len(w.seen) != calls {
 				t.Fatalf("%s.%s: %d effects seen after %d calls", field.Name, method.Name, len(w.seen), calls)
@@ -135,6 +138,8 @@ func TestSignatureIsAnEffect(t *testing.T) {
 }
 
 type keys struct{}
+
+func (keys) Earlier() []point.Credential { return nil }
 
 func (keys) Current() (crypto.Signer, []*x509.Certificate, error) { return keys{}, nil, nil }
 

@@ -126,6 +126,9 @@ func (s *stage) stories() map[string]command {
 		// logged: the daemon's log has TEXT, after what was found there before.
 		"logged": {"PROVIDER TEXT", s.logged},
 
+		// Another key and certificate, without a restart.
+		"renew": {"PROVIDER", s.renew},
+
 		// A command of pec-milter: CONFIG stands for the provider's configuration,
 		// CONFIG/NAME for the variant of it in which OLD is replaced by NEW.
 		"pec-milter":  {"PROVIDER ARGUMENT", s.pecMilter}, // any number of them

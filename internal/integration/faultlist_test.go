@@ -81,7 +81,7 @@ func faults() []fault {
 		{point: "FP-34", what: "stored, the store's reply lost", times: 10, during: fails("beta", "store.after")},
 		{point: "FP-34", what: "killed as the message is stored", times: 10, during: kills("beta", "store.after", "put-outcome.before")},
 		{point: "FP-34", what: "the same for own mailboxes", times: 10, during: kills("alfa", "store.after", "put-outcome.before")},
-		{point: "FP-35", what: "killed after the outcome, before the receipt", times: 12, during: kills("beta", "put-outcome.after", "key.before", "sign.after", "log-append.after")},
+		{point: "FP-35", what: "killed after the outcome, before the receipt", times: 12, during: kills("beta", "put-outcome.after", "sign.before", "sign.after", "log-append.after")},
 		{point: "FP-36", what: "killed as the receipt is injected", times: 10, during: kills("beta", "inject.after", "mark-done.before", "delivery.reply.before")},
 		{point: "FP-37", what: "state lost, daemon killed", times: 6, on: sqlite, during: every(2*time.Second, loseState("beta"))},
 		{point: "FP-37", what: "Redis forgets everything, daemon killed", times: 8, on: servers,

@@ -155,10 +155,16 @@ func (p *Provider) importKey() error {
 		return err
 	}
 	key := p.daemonFile("signer.key")
-	if _, err := run(p.daemonEnvironment(), "softhsm2-util", "--import", key, "--token", p.Name, "--label", "signer", "--id", "01", "--pin", pin); err != nil {
+	if err := p.importFile(key, "01"); err != nil {
 		return err
 	}
 	return os.Remove(key)
+}
+
+// importFile copies a key onto the token.
+func (p *Provider) importFile(key, id string) error {
+	_, err := run(p.daemonEnvironment(), "softhsm2-util", "--import", key, "--token", p.Name, "--label", "signer", "--id", id, "--pin", pin)
+	return err
 }
 
 func (p *Provider) daemonEnvironment() []string {

@@ -42,6 +42,7 @@ type World struct {
 	authorities *authorities
 	ports       []io.Closer // claims
 	lists       *revocationServer
+	entries     []*pec.Provider // the directory
 }
 
 // Start starts a world. It is stopped by Stop, which removes all files; if Start
@@ -157,7 +158,8 @@ func (w *World) prepare() error {
 	if err != nil {
 		return err
 	}
-	return w.authorities.writeTrust(w.trustDir(), now, append(entries, refused))
+	w.entries = append(entries, refused)
+	return w.authorities.writeTrust(w.trustDir(), now, w.entries)
 }
 
 // RefusedDomain is certified by the directory, and its mail server refuses all

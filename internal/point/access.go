@@ -37,7 +37,7 @@ func (a *Access) Recipient(_ context.Context, _ *Transaction, recipient string) 
 // effect but its verdict. (Step 1, the transaction and its time, is the
 // front end's.)
 func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
-	if err := a.believeClock(); err != nil {
+	if err := a.ready(); err != nil {
 		return nil, err
 	}
 	// Step 3: formal checks.
@@ -155,7 +155,7 @@ func (a *Access) envelope(ctx context.Context, t *Transaction, intent *Intent) (
 	if err != nil {
 		return nil, fmt.Errorf("building envelope %s: %w", data.ID, err)
 	}
-	signed, err := draft.Sign(by)
+	signed, by, err := a.sign(ctx, draft, by)
 	if err != nil {
 		return nil, fmt.Errorf("signing envelope %s: %w", data.ID, err)
 	}

@@ -93,7 +93,7 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 // store is Delivery steps 4 and 5: stored in the mailbox, stamped with the
 // trace header; then the outcome is recorded with its date.
 func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, key Key, recipient string) (*Outcome, error) {
-	if err := d.believeClock(); err != nil {
+	if err := d.ready(); err != nil {
 		return nil, err
 	}
 	content, err := d.contentFor(ctx, t, m, recipient)

@@ -76,6 +76,15 @@ type Signer interface {
 	// certificate first, then its intermediates. The key signs digests and may
 	// be a token that fails.
 	Current() (crypto.Signer, []*x509.Certificate, error)
+	// Earlier are the keys and chains of before that are still there, if any: what
+	// was signed with one of them is signed with it again.
+	Earlier() []Credential
+}
+
+// Credential is a key with its chain, as in Signer.Current.
+type Credential struct {
+	Key   crypto.Signer
+	Chain []*x509.Certificate
 }
 
 // Injector hands a notice to the MTA by a port that has no milter. nil means

@@ -53,7 +53,7 @@ func (p *Provider) class(recipient string) recipientClass {
 // visible effect but its verdict. (Step 1, the transaction and its time, is the
 // front end's.)
 func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
-	if err := i.believeClock(); err != nil {
+	if err := i.ready(); err != nil {
 		return nil, err
 	}
 	// Step 2: structure, signature, origin, chain, revocation, form.
@@ -276,7 +276,7 @@ func (p *Provider) anomaly(ctx context.Context, t *Transaction, problems []strin
 	if err != nil {
 		return nil, fmt.Errorf("building an anomaly envelope: %w", err)
 	}
-	signed, err := draft.Sign(by)
+	signed, by, err := p.sign(ctx, draft, by)
 	if err != nil {
 		return nil, fmt.Errorf("signing an anomaly envelope: %w", err)
 	}

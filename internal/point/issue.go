@@ -169,7 +169,7 @@ func (d *DeliveryPoint) signNotice(ctx context.Context, n pec.Notice) (*pec.Sign
 	if err != nil {
 		return nil, fmt.Errorf("building notice %s: %w", n.ID, err)
 	}
-	signed, err := draft.Sign(by)
+	signed, by, err := d.sign(ctx, draft, by)
 	if err != nil {
 		return nil, fmt.Errorf("signing notice %s: %w", n.ID, err)
 	}

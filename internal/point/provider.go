@@ -2,7 +2,6 @@ package point
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -55,6 +54,16 @@ func (p *Provider) believeClock() error {
 	return p.ClockTrouble()
 }
 
+// ready is asked before anything new is begun: it must be possible to date it, and
+// to sign what it owes.
+func (p *Provider) ready() error {
+	if err := p.believeClock(); err != nil {
+		return err
+	}
+	_, err := p.credential()
+	return err
+}
+
 // notBefore is the legal time of an event that cannot have been before another
 // one of ours, whatever the clock says after it was set back.
 func notBefore(earliest, now time.Time) time.Time {
@@ -81,12 +90,17 @@ func (p *Provider) certified(address string) bool {
 // issuer is who signs a message now. what names the message: its boundaries
 // follow from it, the same each time.
 func (p *Provider) issuer(what string) (pec.Issuer, error) {
-	key, chain, err := p.Signer.Current()
+	current, err := p.credential()
 	if err != nil {
-		return pec.Issuer{}, fmt.Errorf("signing key: %w", err)
+		return pec.Issuer{}, err
 	}
 	seed := p.Secret.mac("boundary", []byte(what))
-	return pec.Issuer{Name: p.Identity.Name, Address: p.Identity.Address, Key: key, Chain: chain, Seed: seed[:]}, nil
+	return p.as(current, seed[:]), nil
+}
+
+// as is the provider signing with a certificate.
+func (p *Provider) as(c Credential, seed []byte) pec.Issuer {
+	return pec.Issuer{Name: p.Identity.Name, Address: p.Identity.Address, Key: c.Key, Chain: c.Chain, Seed: seed}
 }
 
 // own is the judgement of a message that we have just signed.

@@ -33,6 +33,8 @@ func (s stamping) Inject(_ context.Context, from, to string, message io.WriterTo
 // noKey is a token that has gone.
 type noKey struct{}
 
+func (noKey) Earlier() []point.Credential { return nil }
+
 func (noKey) Current() (crypto.Signer, []*x509.Certificate, error) {
 	return nil, nil, errors.New("no token")
 }

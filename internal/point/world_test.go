@@ -48,6 +48,7 @@ type node struct {
 	queue     []*mail
 	mailboxes map[string][][]byte
 	key       crypto.Signer
+	earlier   []point.Credential
 	chain     []*x509.Certificate
 	storeErr  func(recipient string) error // before storing
 	storedErr func(recipient string) error // after storing: the reply is lost
@@ -151,8 +152,10 @@ func (w *world) ByDomain(domain string) *pec.Provider {
 
 func (w *world) ByCertificateHash(hash string) []*pec.Provider {
 	for _, p := range w.providers {
-		if sum := sha1.Sum(p.Certificates[0].Raw); strings.EqualFold(hex.EncodeToString(sum[:]), hash) {
-			return []*pec.Provider{p}
+		for _, c := range p.Certificates {
+			if sum := sha1.Sum(c.Raw); strings.EqualFold(hex.EncodeToString(sum[:]), hash) {
+				return []*pec.Provider{p}
+			}
 		}
 	}
 	return nil
@@ -172,6 +175,9 @@ func (accounts) Policy(address string) point.OrdinaryPolicy {
 	}
 	return point.OrdinaryPolicy{}
 }
+
+// Earlier are the certificates that were replaced.
+func (n *node) Earlier() []point.Credential { return n.earlier }
 
 func (n *node) Current() (crypto.Signer, []*x509.Certificate, error) { return n.key, n.chain, nil }
 
