@@ -40,10 +40,10 @@ const skew = time.Minute
 // hand stays (SG-19, SG-21).
 func (r *Revocations) fetch(ctx context.Context, p *distributionPoint, issuers []string) {
 	list, err := r.get(ctx, p.url, issuers)
-	trust, failed := r.Current()
-	if failed != nil || ctx.Err() != nil {
-		return // the doors say why; or we are stopping
+	if ctx.Err() != nil {
+		return // we are stopping
 	}
+	trust, tooOld := r.Current()
 	now := r.clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,7 +53,9 @@ func (r *Revocations) fetch(ctx context.Context, p *distributionPoint, issuers [
 	retry := min(retryAfter, r.config.Interval)
 	if err != nil {
 		p.due = now.Add(retry)
-		r.alarm(p, trust.Revocations, err, now)
+		if tooOld == nil { // otherwise all mail gets 451, and the doors say why
+			r.alarm(p, trust.Revocations, err, now)
+		}
 		return
 	}
 	// Half of the time that is left: short-lived lists are fetched more often.
