@@ -1,9 +1,8 @@
 package pec
 
 import (
-	"bytes"
+	"encoding/binary"
 	"fmt"
-
 	"mime/quotedprintable"
 	"slices"
 	"strings"
@@ -100,8 +99,24 @@ func (m Message) pieces() []Body {
 type eightBitScan bool
 
 func (s *eightBitScan) Write(p []byte) (int, error) {
-	if !*s {
-		*s = eightBitScan(bytes.ContainsFunc(p, func(r rune) bool { return r > 127 }))
-	}
+	*s = *s || eightBitScan(hasEightBits(p))
 	return len(p), nil
+}
+
+// hasEightBits looks at eight bytes at a time: it is asked about every byte of
+// every message.
+func hasEightBits(p []byte) bool {
+	const top = 0x8080808080808080
+	for len(p) >= 8 {
+		if binary.NativeEndian.Uint64(p)&top != 0 {
+			return true
+		}
+		p = p[8:]
+	}
+	for _, b := range p {
+		if b > 127 {
+			return true
+		}
+	}
+	return false
 }
