@@ -4,6 +4,7 @@
 # is started, now or at the next boot. Run it as often as you like.
 #
 #   contrib/debian/setup.sh
+#   contrib/debian/setup.sh bench    and what "make bench" compares with
 #
 # It needs root, apt and a Go of at least 1.21 (which fetches by itself the
 # toolchain that go.mod names). What it cannot provide it names, all at once,
@@ -16,11 +17,21 @@ packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	dovecot-sieve clamav-daemon softhsm2 redis-server postgresql slapd ldap-utils iproute2 openssl libxml2-utils gcc libc6-dev
 	ca-certificates'
 
+compared='opendkim amavisd-new'
+
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
 mark='for the time of one run of pec-milter contrib/debian/setup.sh'
 
 main() {
+	case ${1-} in
+	'') ;;
+	bench) packages="$packages $compared" ;;
+	*)
+		echo 'usage: setup.sh [bench]' >&2
+		exit 64
+		;;
+	esac
 	check_machine
 	missing=$(missing_packages)
 	if [ -z "$missing" ]; then
@@ -136,4 +147,4 @@ disable_new_units() {
 	done
 }
 
-main
+main "$@"
