@@ -50,7 +50,7 @@ func (s *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if err = injectFaults(services, sockets, logger); err == nil {
+	if err = errors.Join(injectFaults(services, sockets, logger), serveMeasurements(services.provider)); err == nil {
 		err = serve(ctx, c, services, sockets, logger)
 	}
 	return errors.Join(err, services.close())
