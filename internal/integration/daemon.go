@@ -21,7 +21,8 @@ func (p *Provider) StartDaemon() error {
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
 		command: append(p.enter[:len(p.enter):len(p.enter)], p.world.options.Binary, "serve", "--config", p.ConfigFile()),
-		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault")),
+		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
+			"PEC_MEASURE_SOCKET="+p.MeasureSocket()),
 		log:     p.LogFile(),
 		guard:   p.world.guard,
 	}.start()
@@ -29,8 +30,11 @@ func (p *Provider) StartDaemon() error {
 		return err
 	}
 	for _, door := range []string{"access", "incoming", "delivery"} {
-		socket := filepath.Join(p.Dir, "queue", "pec-milter", door+".sock")
-		if err := p.waitForServer(p.daemon, p.LogFile(), "unix", socket); err != nil {
+		network, socket := "unix", filepath.Join(p.Dir, "queue", "pec-milter", door+".sock")
+		if door == "access" && p.variant().TCP {
+			network, socket = "tcp", address(p.Ports.Access)
+		}
+		if err := p.waitForServer(p.daemon, p.LogFile(), network, socket); err != nil {
 			return err
 		}
 	}

@@ -35,12 +35,13 @@ type Ports struct {
 	Submission  int // STARTTLS and SASL
 	Submissions int // the same, TLS at once
 	Inject      int // without milter
+	Access      int // the access door's milter, with Variant.TCP
 	IMAPS       int
 	POP3S       int
 }
 
 func (p *Ports) fields() []*int {
-	return []*int{&p.SMTP, &p.Submission, &p.Submissions, &p.Inject, &p.IMAPS, &p.POP3S}
+	return []*int{&p.SMTP, &p.Submission, &p.Submissions, &p.Inject, &p.Access, &p.IMAPS, &p.POP3S}
 }
 
 // choosePorts draws free ports for all, below those that the system gives to
@@ -85,6 +86,15 @@ func closeAll(closers []io.Closer) error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// FreePort is a port of this machine that nobody has now.
+func FreePort() (port int, err error) {
+	claim, err := claimPort(&port)
+	if err != nil {
+		return 0, err
+	}
+	return port, claim.Close()
 }
 
 // address is a port of this machine.

@@ -58,7 +58,7 @@ func (n *nodeServers) start(p *Provider, sentinel bool) (err error) {
 	if err := n.startPostgreSQL(p); err != nil {
 		return err
 	}
-	if n.redisPort, err = freePort(); err != nil {
+	if n.redisPort, err = FreePort(); err != nil {
 		return err
 	}
 	n.redis = &Redis{provider: p, name: "redis", password: rand.Text(), lines: n.listen(n.redisPort)}
@@ -115,7 +115,7 @@ func (n *nodeServers) listen(port int) []string {
 // of each other.
 func (n *nodeServers) startSentinels(p *Provider) error {
 	host := n.address(redisHost)
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (n *nodeServers) startSentinels(p *Provider) error {
 }
 
 func (n *nodeServers) startSentinel(p *Provider, name string) error {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return err
 	}
@@ -170,14 +170,6 @@ func (n *nodeServers) sentinelsKnow() error {
 		}
 	}
 	return nil
-}
-
-func freePort() (port int, err error) {
-	claim, err := claimPort(&port)
-	if err != nil {
-		return 0, err
-	}
-	return port, claim.Close()
 }
 
 // Settings is Backend.Settings.

@@ -64,6 +64,11 @@ func (s *Site) configurePostfix() error {
 	if _, err := run(nil, append([]string{"postconf", "-c", dir, "-e"}, haste...)...); err != nil {
 		return err
 	}
+	if s.variant().TCP {
+		if err := s.submitOverTCP(); err != nil {
+			return err
+		}
+	}
 	return s.lookOld()
 }
 

@@ -122,6 +122,9 @@ func (p *Provider) writeDaemonFiles(signer *testpki.Credential) error {
 	if err := signer.WriteFiles(p.daemonFile("signer.pem"), p.daemonFile("signer.key")); err != nil {
 		return err
 	}
+	if p.variant().KeyFile {
+		return nil
+	}
 	return p.importKey()
 }
 
@@ -173,8 +176,13 @@ func (p *Provider) daemonEnvironment() []string {
 
 // start starts the provider's servers, pec-milter last.
 func (p *Provider) start() error {
-	if err := errors.Join(p.Site.start(), p.StartClamd()); err != nil {
+	if err := p.Site.start(); err != nil {
 		return err
+	}
+	if !p.variant().NoAntivirus {
+		if err := p.StartClamd(); err != nil {
+			return err
+		}
 	}
 	if err := p.startProxies(); err != nil {
 		return fmt.Errorf("provider %s: %w", p.Name, err)
@@ -222,11 +230,12 @@ func (p *Provider) stopBackend() error {
 // daemonConf is what conf/pec-milter.toml is filled in with.
 type daemonConf struct {
 	*Provider
+	Variant
 	Module, Token, Trust, MailboxSocket, InjectAddress string
 }
 
 func (p *Provider) daemonConf() daemonConf {
-	return daemonConf{p, softHSM, p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
+	return daemonConf{p, p.variant(), softHSM, p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
 }
 
 // stop stops Postfix first, so that nothing new comes.

@@ -40,6 +40,9 @@ func (p *Provider) startProxies() error {
 
 // storeSocket is where the daemon finds the mailbox store.
 func (p *Provider) storeSocket() string {
+	if mailbox := p.variant().Mailbox; mailbox != "" {
+		return mailbox
+	}
 	if p.mailbox == nil {
 		return p.mailboxSocket()
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	// Backend starts what a provider's pec-milter keeps its state in; nil: it has
 	// SQLite files alone.
 	Backend func(*Provider) (Backend, error)
+	// Variant says how a provider differs from what the stories have; nil: none does.
+	Variant func(provider string) Variant
 	// Outlive leaves the servers running when this process ends without Stop.
 	// Otherwise they end with it, however it ends, and their files are removed.
 	Outlive bool
@@ -38,6 +40,7 @@ type World struct {
 	Ordinary  *Site // ordinary.example
 
 	options     Options
+	beside      []*process
 	guard       *guard // nil with Options.Outlive
 	authorities *authorities
 	ports       []io.Closer // claims
@@ -184,6 +187,9 @@ func (w *World) Stop() error {
 	}
 	steps := []func() error{w.Ordinary.stop}
 	for _, p := range w.Providers {
+		steps = append(steps, p.stop)
+	}
+	for _, p := range w.beside {
 		steps = append(steps, p.stop)
 	}
 	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), os.RemoveAll(w.Dir), closeAll(w.ports))

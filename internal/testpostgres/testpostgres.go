@@ -137,6 +137,9 @@ func (s *Server) SQL(statements string) error {
 	return output(psql)
 }
 
+// PID is that of the running server, whose children do its work.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Dump writes pec-milter's database into a file, as it is now.
 func (s *Server) Dump(file string) error { return s.client("pg_dump", "-Fc", "-f", file, Role) }
 

@@ -1,0 +1,31 @@
+package integration
+
+import "fmt"
+
+// Variant is how a provider differs from what the stories have. Its zero value is
+// what they have.
+type Variant struct {
+	NoAntivirus bool
+	KeyFile     bool   // the key is in a file, not on a SoftHSM token
+	TCP         bool   // the access door's milter listens on TCP
+	Mailbox     string // unix socket of an LMTP server in place of Dovecot's; empty: Dovecot's
+	LogLevel    string // of pec-milter; empty: debug
+}
+
+func (s *Site) variant() Variant {
+	if s.world.options.Variant == nil {
+		return Variant{}
+	}
+	return s.world.options.Variant(s.Name)
+}
+
+// submitOverTCP has the submission services find the access door at its port.
+func (s *Site) submitOverTCP() error {
+	for _, port := range []int{s.Ports.Submission, s.Ports.Submissions} {
+		setting := fmt.Sprintf("%s/inet/smtpd_milters=inet:%s", address(port), address(s.Ports.Access))
+		if _, err := run(nil, "postconf", "-c", s.postfixDir(), "-P", setting); err != nil {
+			return err
+		}
+	}
+	return nil
+}
