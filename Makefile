@@ -4,13 +4,16 @@
 # make test    everything, with real servers (needs root)
 # make faults  faults under load at every step, for most of an hour (needs root)
 # make nodes   two nodes of a provider, and what can befall them (needs root)
+# make bench   what pec-milter costs, beside others, in 20 minutes (needs root)
+# make bench QUICK=1
+#              the same in a few minutes
 # make check   the quick one: format, vet, staticcheck, race
 # make explore everything that can go wrong, up to 3 times in one execution
 # make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter
 # make clean
 #
-# demo, test, faults and nodes do all of their own set-up on Debian 12: contrib/debian/setup.sh.
+# demo, test, faults, nodes and bench do all of their own set-up on Debian 12: contrib/debian/setup.sh.
 
 GO          ?= go
 FUZZTIME    ?= 60s
@@ -22,7 +25,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build build-movable demo demo-stop test faults nodes check explore fuzz format clean setup
+.PHONY: build build-movable demo demo-stop test faults nodes bench check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -71,12 +74,20 @@ nodes: setup
 	NODES_TABLE=$(CURDIR)/build/nodes.txt NODES=$(NODES) \
 		$(GO) test -count=1 -v -timeout 60m -tags integration,nodes -run 'TestNodes$$' ./internal/integration
 
+# The results are left in build/bench; docs/performance.md says how to read them.
+bench:
+	@contrib/debian/setup.sh bench
+	@$(GO) build -tags measured -o build/pec-milter-bench ./cmd/pec-milter
+	@$(GO) build -o build/run-bench ./internal/integration/bench
+	@build/run-bench -mode $(if $(QUICK),quick,full)
+
 check: format
 	$(GO) vet ./...
 	$(GO) vet -tags integration,faults,nodes ./internal/integration/...
 	$(STATICCHECK) -tags integration ./...
 	$(STATICCHECK) -tags integration,faults,nodes ./internal/integration/...
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
+	$(STATICCHECK) -tags measured ./cmd/...
 	$(GO) test -race -count=1 ./...
 
 explore:

@@ -47,6 +47,8 @@ var mayImport = map[string][]string{
 	"cmd/pec-milter":            {"*"},
 	"internal/integration":      {"*"},
 	"internal/integration/demo": {"*"},
+
+	"internal/integration/bench": {"*"},
 }
 
 // shared are the libraries that more than one package may import.
@@ -58,7 +60,7 @@ var shared = []string{"github.com/emersion/go-smtp", "github.com/prometheus/clie
 var onlyIn = map[string][]string{
 	"modernc.org/sqlite":             {"cmd/pec-milter"},
 	"github.com/jackc/pgx/v5/stdlib": {"cmd/pec-milter"},
-	"crypto/rand":                    {"cmd/pec-milter", "milter", "lmtpdeliver", "internal/integration", "internal/integration/demo"},
+	"crypto/rand":                    {"cmd/pec-milter", "milter", "lmtpdeliver", "internal/integration", "internal/integration/demo", "internal/integration/bench"},
 }
 
 // source is what a package's files, tests left out, import.

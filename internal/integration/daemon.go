@@ -21,10 +21,10 @@ func (p *Provider) StartDaemon() error {
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
 		command: append(p.enter[:len(p.enter):len(p.enter)], p.world.options.Binary, "serve", "--config", p.ConfigFile()),
-		env:     append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
+		env: append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
 			"PEC_MEASURE_SOCKET="+p.MeasureSocket()),
-		log:     p.LogFile(),
-		guard:   p.world.guard,
+		log:   p.LogFile(),
+		guard: p.world.guard,
 	}.start()
 	if err != nil {
 		return err
