@@ -9,7 +9,7 @@ type mode struct {
 	sessions  []int
 	messages  map[int]int   // by sessions
 	rounds    int           // at most
-	limit     time.Duration // no new round after it
+	limit     time.Duration // no new round after it, but for the first few
 	signing   time.Duration // how long each key signs in a round
 
 	sizes      []int64

@@ -12,12 +12,15 @@ import (
 	"time"
 )
 
+// leastRounds are done however long they take: a median of fewer says little.
+const leastRounds = 3
+
 // measureRounds measures everything in every round, in an order that chance gives:
 // what disturbs the machine for a while disturbs all alike.
 func (b *bench) measureRounds(ctx context.Context) error {
 	end := time.Now().Add(b.mode.limit)
 	for round := range b.mode.rounds {
-		if round > 0 && time.Now().After(end) {
+		if round >= leastRounds && time.Now().After(end) {
 			return nil
 		}
 		if err := b.measureKeys(round); err != nil {
