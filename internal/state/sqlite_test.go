@@ -32,7 +32,7 @@ func TestConformanceSQLite(t *testing.T) {
 	})
 }
 
-func openDatabase(t *testing.T, path string) *sql.DB {
+func openDatabase(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", SQLiteDSN(path))
 	if err != nil {
@@ -43,7 +43,7 @@ func openDatabase(t *testing.T, path string) *sql.DB {
 	return db
 }
 
-func mustOpen(t *testing.T, db *sql.DB, node string, now func() time.Time) *Store {
+func mustOpen(t testing.TB, db *sql.DB, node string, now func() time.Time) *Store {
 	t.Helper()
 	s, err := Open(db, node, now, slog.New(slog.DiscardHandler))
 	if err != nil {

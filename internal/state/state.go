@@ -34,6 +34,8 @@ type Store struct {
 	now    func() time.Time
 	log    *slog.Logger
 	leases atomic.Int64 // taken by this process: tells its leases apart
+
+	lease, free, done, mark *sql.Stmt
 }
 
 // SQLiteDSN is the data source name for a SQLite file of the state's own: in
@@ -52,10 +54,36 @@ func SQLiteDSN(path string) string {
 // time. What could not be said to a caller goes to log.
 func Open(db *sql.DB, node string, now func() time.Time, log *slog.Logger) (*Store, error) {
 	s := &Store{db: db, node: node, now: now, log: log}
-	if err := s.begin(context.Background()); err != nil {
+	err := s.begin(context.Background())
+	if err == nil {
+		err = s.compile(context.Background())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("preparing the state of node %s: %w", node, err)
 	}
 	return s, nil
+}
+
+// compile has the database read its statements once: to read one costs as much as
+// to carry it out.
+func (s *Store) compile(ctx context.Context) (err error) {
+	for _, c := range []struct {
+		statement **sql.Stmt
+		text      string
+	}{
+		{&s.lease, `INSERT INTO state_leases (key, node, start, number, expires)
+			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET
+			node = excluded.node, start = excluded.start, number = excluded.number, expires = excluded.expires
+			WHERE state_leases.expires <= $6`},
+		{&s.free, "DELETE FROM state_leases WHERE key = $1 AND node = $2 AND start = $3 AND number = $4"},
+		{&s.done, "SELECT EXISTS (SELECT 1 FROM state_done WHERE key = $1)"},
+		{&s.mark, "INSERT INTO state_done (key, at) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING"},
+	} {
+		if *c.statement, err = s.db.PrepareContext(ctx, c.text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) begin(ctx context.Context) error {
@@ -92,11 +120,7 @@ func (s *Store) Lease(ctx context.Context, key point.Key, ttl time.Duration) (re
 		return nil, false, fmt.Errorf("lease of %x for %v: must be for longer than 0", key, ttl)
 	}
 	now, number := s.now(), s.leases.Add(1)
-	result, err := s.db.ExecContext(ctx, `INSERT INTO state_leases (key, node, start, number, expires)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (key) DO UPDATE SET
-		node = excluded.node, start = excluded.start, number = excluded.number, expires = excluded.expires
-		WHERE state_leases.expires <= $6`,
-		key[:], s.node, s.start, number, now.Add(ttl).UnixMicro(), now.UnixMicro())
+	result, err := s.lease.ExecContext(ctx, key[:], s.node, s.start, number, now.Add(ttl).UnixMicro(), now.UnixMicro())
 	if err != nil {
 		return nil, false, fmt.Errorf("taking the lease of %x: %w", key, err)
 	}
@@ -111,8 +135,7 @@ func (s *Store) Lease(ctx context.Context, key point.Key, ttl time.Duration) (re
 // release frees key if this very lease still holds it. If it cannot, the lease
 // runs out by its time.
 func (s *Store) release(ctx context.Context, key point.Key, number int64) {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM state_leases WHERE key = $1 AND node = $2 AND start = $3 AND number = $4",
-		key[:], s.node, s.start, number)
+	_, err := s.free.ExecContext(ctx, key[:], s.node, s.start, number)
 	if err != nil {
 		s.log.WarnContext(ctx, "lease not released, it runs out by its time", "key", fmt.Sprintf("%x", key), "error", err)
 	}
@@ -122,7 +145,7 @@ func (s *Store) release(ctx context.Context, key point.Key, number int64) {
 // least.
 func (s *Store) Done(ctx context.Context, key point.Key) (bool, error) {
 	var done bool
-	err := s.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM state_done WHERE key = $1)", key[:]).Scan(&done)
+	err := s.done.QueryRowContext(ctx, key[:]).Scan(&done)
 	if err != nil {
 		return false, fmt.Errorf("asking whether %x is done: %w", key, err)
 	}
@@ -131,8 +154,7 @@ func (s *Store) Done(ctx context.Context, key point.Key) (bool, error) {
 
 // MarkDone records that key is done. The first time counts.
 func (s *Store) MarkDone(ctx context.Context, key point.Key) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO state_done (key, at) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-		key[:], s.now().UnixMicro())
+	_, err := s.mark.ExecContext(ctx, key[:], s.now().UnixMicro())
 	if err != nil {
 		return fmt.Errorf("marking %x as done: %w", key, err)
 	}
