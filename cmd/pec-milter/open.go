@@ -76,7 +76,8 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 
 // newServices has what needs no opening.
 func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *services {
-	return &services{provider: &point.Provider{
+	injector := &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime}
+	return &services{closers: []func() error{injector.Close}, provider: &point.Provider{
 		Identity: point.Identity{
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
 			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
@@ -86,7 +87,7 @@ func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *serv
 		},
 		BriefDecoded: c.Delivery.BriefDecoded,
 		Clock:        clock, Logger: logger, ClockTrouble: clockwatch.NewWatch(readClock, logger).Trouble,
-		Injector: &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime},
+		Injector: injector,
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
 			Name: c.Inject.Hello, Timeout: transferTime,

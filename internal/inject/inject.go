@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -19,7 +20,14 @@ type Injector struct {
 	Address string        // host:port
 	Name    string        // our name in EHLO
 	Timeout time.Duration // for one notice, connecting included; must be positive
+
+	once sync.Once
+	mta  *smtpclient.Server
 }
+
+// kept is how many connections wait for the next notice: under load the next one
+// is there at once, and a connection is work for the MTA too.
+const kept = 8
 
 var _ point.Injector = (*Injector)(nil)
 
@@ -34,7 +42,7 @@ var _ point.Injector = (*Injector)(nil)
 // connection breaks after the message was sent, the MTA may have taken it: then
 // nothing is sent a second time from here.
 func (i *Injector) Inject(ctx context.Context, reversePath, recipient string, message io.WriterTo) error {
-	mta := smtpclient.Server{Network: "tcp", Address: i.Address, Name: i.Name, Timeout: i.Timeout}
+	mta := i.server()
 	_, err := mta.Send(ctx, reversePath, recipient, message)
 	if failed := (*smtpclient.Error)(nil); errors.As(err, &failed) && failed.Closed {
 		_, err = mta.Send(ctx, reversePath, recipient, message)
@@ -43,4 +51,17 @@ func (i *Injector) Inject(ctx context.Context, reversePath, recipient string, me
 		return fmt.Errorf("injecting a message for %q: %w", recipient, err)
 	}
 	return nil
+}
+
+// Close ends the connections that wait for a notice.
+func (i *Injector) Close() error {
+	i.server().Close()
+	return nil
+}
+
+func (i *Injector) server() *smtpclient.Server {
+	i.once.Do(func() {
+		i.mta = &smtpclient.Server{Network: "tcp", Address: i.Address, Name: i.Name, Timeout: i.Timeout, Keep: kept}
+	})
+	return i.mta
 }

@@ -1,6 +1,7 @@
 // Package smtpclient hands one message for one recipient to an SMTP server
 // (RFC 5321) or an LMTP server (RFC 2033): the mailbox store, the injection
-// port. Each message has a connection of its own; nothing is tried twice.
+// port. Each message has a connection of its own unless Server.Keep says otherwise;
+// no message is tried twice on a new one.
 //
 // The message streams, and its bytes arrive as they are with two exceptions,
 // neither of which a message that came through an MTA can meet: an LF without
@@ -20,17 +21,20 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// quitTimeout bounds the good-bye: the message is the server's by then, and
-// nothing depends on the answer.
-const quitTimeout = 5 * time.Second
-
-// Server is where messages are handed to. It is safe for concurrent use.
+// Server is where messages are handed to. It is safe for concurrent use, and must
+// not be copied once it was used.
 type Server struct {
 	Network string        // "tcp" or "unix"
 	Address string        // host:port, or the path of the socket
 	LMTP    bool          // LHLO and LMTP, else EHLO and SMTP
 	Name    string        // our name in EHLO or LHLO
 	Timeout time.Duration // for one message, connecting included; must be positive
+	// Keep is how many connections may wait for the next message, for keepTime at
+	// most; zero: none. If the server has closed one meanwhile, and does not have the
+	// message, that is written again, on a new connection.
+	Keep int
+
+	idle idle
 }
 
 // Send hands over one message and returns the text of the server's reply to
@@ -45,55 +49,78 @@ func (s *Server) Send(ctx context.Context, reversePath, recipient string, messag
 			return "", s.failure(StageAddress, fmt.Errorf("%q cannot be sent in an SMTP command", path))
 		}
 	}
-	var text string
-	err := s.within(ctx, func(conn net.Conn) (stage Stage, err error) {
-		text, stage, err = s.converse(conn, reversePath, recipient, message)
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	if c := s.idle.take(); c != nil {
+		text, err := s.sendOver(ctx, c, reversePath, recipient, message)
+		if failed := (*Error)(nil); !errors.As(err, &failed) || !failed.Closed {
+			return text, err
+		} // the server has closed it since: a new one then
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.sendOver(ctx, c, reversePath, recipient, message)
+}
+
+// sendOver hands over one message on a connection, and keeps that or ends it.
+func (s *Server) sendOver(ctx context.Context, c *connection, reversePath, recipient string, message io.WriterTo) (text string, err error) {
+	err = s.within(ctx, c, func() (stage Stage, err error) {
+		text, stage, err = s.converse(c, reversePath, recipient, message)
 		return stage, err
 	})
 	if err != nil {
 		return "", err
 	}
+	s.idle.keep(c, s.Keep)
 	return oneLine(text), nil
 }
 
-// within holds a conversation on a connection of its own, in the time there is.
-// talk tells in which stage it failed.
-func (s *Server) within(ctx context.Context, talk func(net.Conn) (Stage, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("not done within %v", s.Timeout))
-	defer cancel()
+// bound is the time that there is for one message.
+func (s *Server) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("not done within %v", s.Timeout))
+}
+
+func (s *Server) connect(ctx context.Context) (*connection, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, s.Network, s.Address)
 	if err != nil {
-		return s.failure(StageConnect, err)
+		return nil, s.failure(StageConnect, err)
 	}
-	defer conn.Close()
+	return &connection{Client: s.client(conn)}, nil
+}
+
+// within holds a conversation in the time there is; one that fails ends the
+// connection. talk tells in which stage it failed.
+func (s *Server) within(ctx context.Context, c *connection, talk func() (Stage, error)) error {
 	// go-smtp sets and clears deadlines of its own and has none while the
 	// message is written: closing the connection ends whatever is under way.
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-
-	stage, err := talk(conn)
-	if err != nil && context.Cause(ctx) != nil {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	stage, err := talk()
+	c.ended = !stop()
+	if err == nil {
+		return nil
+	}
+	c.Close()
+	if context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
-	if err != nil {
-		return s.failure(stage, err)
-	}
-	return nil
+	return s.failure(stage, err)
 }
 
 // converse holds one transaction and tells in which stage it failed. It never
 // sends the final dot of a message that was not written whole.
-func (s *Server) converse(conn net.Conn, reversePath, recipient string, message io.WriterTo) (string, Stage, error) {
-	client := s.client(conn)
-	if err := client.Hello(s.Name); err != nil {
+func (s *Server) converse(c *connection, reversePath, recipient string, message io.WriterTo) (string, Stage, error) {
+	if err := c.greet(s.Name); err != nil {
 		return "", StageHello, err
 	}
-	if err := client.Mail(reversePath, nil); err != nil {
+	if err := c.Mail(reversePath, nil); err != nil {
 		return "", StageMail, err
 	}
-	if err := client.Rcpt(recipient, nil); err != nil {
+	if err := c.Rcpt(recipient, nil); err != nil {
 		return "", StageRecipient, err
 	}
-	data, err := client.Data()
+	data, err := c.Data()
 	if err != nil {
 		return "", StageData, err
 	}
@@ -104,8 +131,6 @@ func (s *Server) converse(conn net.Conn, reversePath, recipient string, message 
 	if err != nil {
 		return "", StageReply, err
 	}
-	client.CommandTimeout = quitTimeout
-	_ = client.Quit() // the reply above is what counts
 	return text, "", nil
 }
 
