@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,7 +33,7 @@ func (r *Redis) PID() int { return r.process.pid() }
 func (p *Provider) OpenSigner() (*hsm.Signer, error) {
 	chain := p.daemonFile("signer.pem")
 	if p.variant().KeyFile {
-		return hsm.OpenFile(chain, p.daemonFile("signer.key"))
+		return hsm.OpenFile(chain, p.daemonFile("signer.key"), slog.New(slog.DiscardHandler))
 	}
 	for _, setting := range p.daemonEnvironment() {
 		name, value, _ := strings.Cut(setting, "=")
@@ -59,35 +60,36 @@ func (s *Site) StartBeside(name string, command ...string) (pid int, err error) 
 	return started.pid(), nil
 }
 
+// Configure edits the site's Postfix with postconf(1). It holds from the next Reload
+// on: one after the other, with a connection in between, can leave a service
+// without a process for minutes.
+func (s *Site) Configure(arguments ...string) error {
+	_, err := run(nil, append([]string{"postconf", "-c", s.postfixDir()}, arguments...)...)
+	return err
+}
+
+// Reload has Postfix read its configuration again.
+func (s *Site) Reload() error {
+	if err := s.lookOld(); err != nil {
+		return err
+	}
+	return s.postfix.cmd.Process.Signal(syscall.SIGHUP)
+}
+
 // AddSubmission makes another submission service at a port: as the site's own, but
-// for some settings ("name=value"). Services of other kinds are lines of master.cf.
+// for some settings ("name=value"). It is there after Reload.
 func (s *Site) AddSubmission(port int, settings ...string) error {
 	own, added := address(s.Ports.Submission)+"/inet", address(port)+"/inet"
 	out, err := run(nil, "postconf", "-c", s.postfixDir(), "-P", own)
 	if err != nil {
 		return err
 	}
-	var all []string
+	all := []string{"-P"}
 	for line := range strings.Lines(string(out)) {
 		all = append(all, strings.Replace(strings.TrimSpace(line), own, added, 1))
 	}
 	for _, setting := range settings {
 		all = append(all, added+"/"+setting)
 	}
-	if err := s.AddService(fmt.Sprintf("%s=%s inet n - n - - smtpd", added, address(port))); err != nil {
-		return err
-	}
-	if _, err := run(nil, append([]string{"postconf", "-c", s.postfixDir(), "-P"}, all...)...); err != nil {
-		return err
-	}
-	if err := s.lookOld(); err != nil {
-		return err
-	}
-	if err := s.postfix.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		return err
-	}
-	return s.waitForServer(s.postfix, s.MailLog(), "tcp", address(port))
+	return errors.Join(s.Configure("-M", fmt.Sprintf("%s=%s inet n - n - - smtpd", added, address(port))), s.Configure(all...))
 }
-
-// AddService adds a service to master.cf ("name/type=line").
-func (s *Site) AddService(line string) error { return s.editPostfix("-M", line) }

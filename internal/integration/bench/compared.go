@@ -95,7 +95,7 @@ func startAmavis(p *integration.Provider) (int, []string, error) {
 	if err := fill(config, "amavisd.conf", data); err != nil {
 		return 0, nil, err
 	}
-	if err := p.AddService("amavis/unix=amavis unix - - n - 12 smtp"); err != nil {
+	if err := p.Configure("-M", "amavis/unix=amavis unix - - n - 12 smtp"); err != nil {
 		return 0, nil, err
 	}
 	pid, err := p.StartBeside("amavis", "amavisd", "-c", config, "foreground")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/pec-milter/pec-milter/internal/integration"
 	"github.com/pec-milter/pec-milter/internal/testpostgres"
@@ -81,7 +82,8 @@ func (s *redisAndPostgreSQL) Settings() string {
 // Stop is integration.Backend's.
 func (s *redisAndPostgreSQL) Stop() error { return errors.Join(s.Redis.Stop(), s.postgres.Stop()) }
 
-// addUsers makes the users, and has every Postfix find the sink.
+// addUsers makes the users, and has every Postfix find the sink from the next
+// reload on.
 func (b *bench) addUsers() error {
 	for _, p := range b.world.Providers {
 		table, err := p.PostfixSetting("transport_maps")
@@ -89,7 +91,7 @@ func (b *bench) addUsers() error {
 			return err
 		}
 		route := fmt.Sprintf("transport_maps=inline:{{%s=lmtp:unix:%s}}, %s", outside, b.sink.socket(), table[len("transport_maps = "):])
-		if err := errors.Join(p.AddUsers("mittente", "destinatario"), p.SetPostfix(route)); err != nil {
+		if err := errors.Join(p.AddUsers("mittente", "destinatario"), p.Configure("-e", route)); err != nil {
 			return err
 		}
 	}
@@ -103,6 +105,9 @@ func (b *bench) startVariants() error {
 		if err := b.startComparison(first, c); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
+	}
+	if err := b.reload(); err != nil {
+		return err
 	}
 	for _, d := range []struct{ provider, name string }{
 		{local, certified}, {tcp, overTCP}, {token, withToken}, {servers, onServers},
@@ -121,6 +126,25 @@ func (b *bench) startVariants() error {
 		nodes: []*integration.Provider{first, second}, pids: pids})
 	return nil
 }
+
+// reload puts all that was configured in force, and waits for the services.
+func (b *bench) reload() error {
+	for _, p := range b.world.Providers {
+		if err := p.Reload(); err != nil {
+			return err
+		}
+	}
+	time.Sleep(reloadTime)
+	for _, v := range b.variants {
+		if err := await("tcp", fmt.Sprintf("127.0.0.1:%d", v.port)); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+	}
+	return nil
+}
+
+// reloadTime is for what Postfix ends at a reload.
+const reloadTime = 3 * time.Second
 
 func (b *bench) startComparison(p *integration.Provider, c compared) error {
 	if c.program != "" {
