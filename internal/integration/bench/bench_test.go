@@ -86,6 +86,11 @@ func TestConclude(t *testing.T) {
 	if want := "CPU time of pec-milter, of that of its signatures ≤ 1.50 1.50 reached"; len(targets) != 3 || strings.Join(targets[2], " ") != want {
 		t.Errorf("targets = %q, want the last to be %q", targets, want)
 	}
+	for _, out := range []string{r.chart(), r.text()} {
+		if strings.Contains(out, "%!") {
+			t.Errorf("badly formatted: %s", out)
+		}
+	}
 	for _, part := range []string{"pec-milter", "0.40", "</svg>"} {
 		if !strings.Contains(r.chart(), part) {
 			t.Errorf("the chart has no %q", part)

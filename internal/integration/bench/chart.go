@@ -47,7 +47,7 @@ func writeBar(b *strings.Builder, y int, s rate, roof float64) {
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="#6b93c4"/>`+"\n", chartLeft, y, scale(s.VsPlain.Median)-chartLeft, chartBar-8)
 	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%[2]d" stroke="black"/>`+"\n", scale(s.VsPlain.Lowest), y+9, scale(s.VsPlain.Highest))
 	if s.Signatures > 0 {
-		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%[1].1f" y2="%d" stroke="#c00" stroke-width="2"/>`+"\n", scale(roof), y-2, y+chartBar-6)
+		fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="2" height="%d" fill="#c00"/>`+"\n", scale(roof)-1, y-2, chartBar-4)
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d">%.2f</text>`+"\n", chartWidth-60, y+14, s.VsPlain.Median)
 }
