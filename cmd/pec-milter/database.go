@@ -40,11 +40,19 @@ func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 
 // openSQLite opens the file of the legal log; nothing is read or made yet.
 func openSQLite(c *config.Config) (*sql.DB, error) {
-	return sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	db, err := sql.Open("sqlite", legallog.SQLiteDSN(c.State.File))
+	if err != nil {
+		return nil, err
+	}
+	// Two, the default, are closed and opened again all the time under load.
+	db.SetMaxIdleConns(maxConnections)
+	db.SetConnMaxIdleTime(maxIdleTime)
+	return db, nil
 }
 
-// The pool of connections to PostgreSQL: one writes, the others read. A server
-// that takes no connection is given up in time for the next one to be tried.
+// The pool of connections to a database: one writes, the others read. A server of
+// PostgreSQL that takes no connection is given up in time for the next one to be
+// tried.
 const (
 	maxConnections = 10
 	maxIdleTime    = 5 * time.Minute
