@@ -152,11 +152,13 @@ func (r *results) sample(round int, variant string, sessions int) *sample {
 	return nil
 }
 
-// signature is the time of one signature in a round, in seconds.
+// signature is the CPU time of one signature in a round, in seconds: what it takes
+// on a core that is its own. The time by the clock has the waiting of a few threads
+// beside all that runs on a busy machine, and would make the roofline low.
 func (r *results) signature(round int, key string) float64 {
 	for _, s := range r.Signings {
 		if s.Round == round && s.Key == key {
-			return s.Milliseconds / 1000
+			return s.CPU / 1000
 		}
 	}
 	return 0

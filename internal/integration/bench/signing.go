@@ -24,7 +24,7 @@ type keySource struct {
 type signing struct {
 	Round int    `json:"round"`
 	Key   string `json:"key"`
-	// Milliseconds of one core: all cores sign at once, as they do under load.
+	// Milliseconds by the clock on one core: all cores sign at once, as they do under load.
 	Milliseconds float64 `json:"ms"`
 	// CPU are milliseconds of CPU time: what is waited for a busy machine is not in it.
 	CPU        float64 `json:"cpu_ms"`
