@@ -34,3 +34,27 @@ func TestMaxAge(t *testing.T) {
 	touch()
 	b.current()
 }
+
+// While the directory is too old, lists are fetched at the same times, and count as
+// soon as it is not.
+func TestRevocationsWhileTheDirectoryIsTooOld(t *testing.T) {
+	b := newFetchBench(t)
+	now := b.now
+	b.config.MaxAge, b.config.Clock = time.Hour, func() time.Time { return now.Add(2 * time.Hour) }
+	b.must(os.Chtimes(b.config.LDIF, now, now))
+	b.open()
+	b.serveWith("/root", nil)
+	for range 3 {
+		b.revocations.fetchDue(t.Context())
+	}
+	if b.asked["/sub"] != 1 || b.asked["/root"] != 1 {
+		t.Errorf("asked %v, want each once", b.asked)
+	}
+	b.wantLogged("no current revocation list", 0)
+	now = now.Add(-2 * time.Hour)
+	b.serveList("/root", b.der(b.pki.root, time.Hour))
+	b.want("the directory is young", b.after(5*time.Minute), nil)
+	if b.asked["/sub"] != 1 {
+		t.Errorf("asked for the list at hand %d times, want once", b.asked["/sub"])
+	}
+}
