@@ -130,6 +130,9 @@ func (s *Signed) BodySize() int64 {
 	return size
 }
 
+// Size is the length of the whole message in bytes, as WriteTo writes it.
+func (s *Signed) Size() int64 { return int64(len(s.Header.String())) + 2 + s.BodySize() }
+
 // WriteBody writes the body, with CRLF line ends.
 func (s *Signed) WriteBody(w io.Writer) error { return writeBodies(w, s.body) }
 

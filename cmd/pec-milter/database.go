@@ -21,6 +21,10 @@ import (
 // configuration has no PostgreSQL. The function that it returns closes both the
 // log and its database.
 func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
+	node, err := nodeName(c)
+	if err != nil {
+		return nil, nil, err
+	}
 	open, where := legallog.Open, c.State.File
 	connect := func() (*sql.DB, error) { return openSQLite(c) }
 	if c.PostgreSQL.Given() {
@@ -31,7 +35,7 @@ func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening %s: %w", where, err)
 	}
-	log, err := open(db)
+	log, err := open(db, node)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("opening %s: %w", where, err), db.Close())
 	}

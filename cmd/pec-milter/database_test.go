@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -84,6 +85,16 @@ func testServicesPostgreSQL(t *testing.T, server *testpostgres.Server) {
 	c, err := loadConfig(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, _, err := openLegalLog(c); err == nil || !strings.Contains(err.Error(), "pec-milter database migrate") {
+		t.Errorf("an empty database: %v, want to be told what to do", err)
+	}
+	for range 2 {
+		var stderr bytes.Buffer
+		if code := run([]string{"database", "migrate", "--config", path, "--owner-password-file", c.PostgreSQL.PasswordFile},
+			io.Discard, &stderr); code != 0 {
+			t.Fatalf("database migrate = %d, %s", code, stderr.String())
+		}
 	}
 	s, err := openServices(c, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -46,6 +46,7 @@ type commands struct {
 	Directory   directoryCommands `cmd:"" help:"The PEC providers directory."`
 	HSM         hsmCommands       `cmd:"" name:"hsm" help:"The signing key."`
 	Log         logCommands       `cmd:"" help:"The legal log."`
+	Database    databaseCommands  `cmd:"" help:"The PostgreSQL database."`
 	Version     versionCommand    `cmd:"" help:"Show the version."`
 }
 

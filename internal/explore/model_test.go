@@ -70,7 +70,7 @@ func openLog(t *testing.T) *legallog.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := legallog.Open(db)
+	log, err := legallog.Open(db, "one")
 	if err != nil {
 		t.Fatal(err)
 	}

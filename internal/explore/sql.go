@@ -68,7 +68,7 @@ func (s sql) Logged(_ context.Context, kind point.EventKind, noticeID string) (b
 // Failed has the rule of legallog.Failed.
 func (s sql) Failed(_ context.Context, id string) (bool, error) {
 	return s.w.logged(func(e point.Event) bool {
-		failure := e.Notice == pec.NonAcceptance || e.Notice == pec.NonDelivery || e.Notice == pec.TimeoutNotice && final(e.Detail)
+		failure := e.Notice == pec.NonAcceptance || e.Notice == pec.NonDelivery || e.Notice == pec.TimeoutNotice && final(e.ErrorDetail)
 		return e.ID == id && failure && (e.Kind == point.EventIssuing || e.Kind == point.EventIssued || e.Kind == point.EventNotification)
 	}), nil
 }

@@ -46,6 +46,9 @@ func startServers(p *Provider) (Backend, error) {
 	if s.Redis, err = StartRedis(p); err != nil {
 		return nil, errors.Join(err, s.postgres.Stop())
 	}
+	if err := migrate(s.postgres); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
 	return s, os.WriteFile(p.daemonFile("postgresql-password"), []byte(testpostgres.Password+"\n"), 0o600)
 }
 

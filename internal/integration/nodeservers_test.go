@@ -84,6 +84,9 @@ func (n *nodeServers) startPostgreSQL(p *Provider) (err error) {
 	if n.postgres, err = testpostgres.Start("listen_addresses=127.0.0.1," + n.address(postgresHost)); err != nil {
 		return err
 	}
+	if err := migrate(n.postgres); err != nil {
+		return err
+	}
 	password := os.WriteFile(p.daemonFile("postgresql-password"), []byte(testpostgres.Password+"\n"), 0o600)
 	if n.network == nil {
 		return password

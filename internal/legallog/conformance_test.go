@@ -51,6 +51,7 @@ func testConformance(t *testing.T, open opener) {
 		"a batch fails whole":                  testBatchFailsWhole,
 		"waiting callers share a commit":       testWaitingCallersShareCommit,
 		"the log is append-only":               testAppendOnly,
+		"rows are chained":                     testChain,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t, 1)[0]) })
@@ -65,7 +66,9 @@ var (
 func sampleEvent(id string) point.Event {
 	return point.Event{
 		Time: t0, Kind: point.EventAccepted, Door: point.AccessDoor, QueueID: "4XyZ", ID: id,
-		Reference: "<a&b@user.example>", Notice: pec.Acceptance, NoticeID: "notice." + id, Sender: "anna@pec.example",
+		Reference: "<a&b@user.example>", Notice: pec.Acceptance, NoticeID: "notice." + id, NoticeTo: "anna@pec.example",
+		Related: []string{"cause@mta.example"}, Sender: "anna@pec.example", ReplyTo: "anna@casa.example",
+		Size: 1234, ReceiptType: pec.Brief, Error: pec.OtherError, ErrorDetail: "5.1.1 - Gestore", Virus: "Eicar",
 		Recipients: []pec.Recipient{{Address: "bruno@pec.example", Kind: pec.Certified}, {Address: "c@d.example", Kind: pec.Ordinary}},
 		Subject:    "Perché no?", Provider: "Gestore S.p.A.",
 		Delivered: "bruno@pec.example", TakenFor: []string{"bruno@pec.example"}, Detail: "detail",

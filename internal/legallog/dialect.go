@@ -21,11 +21,14 @@ var migrations embed.FS
 type dialect struct {
 	name       goose.Dialect
 	migrations string // their directory
-	// turn is the first statement of a transaction that writes: it waits until
-	// all others have ended. Empty: the database does that by itself.
+	// turn is the first statement of a transaction that writes, with its
+	// semicolon: it waits until all others have ended. Empty: the database does
+	// that by itself.
 	turn string
 	// settings are those that the database must have.
 	settings []setting
+	// partitions: the log has one for each month.
+	partitions bool
 	// locker lets one node at a time migrate; nil: there is one node.
 	locker lock.SessionLocker
 }
@@ -66,8 +69,8 @@ func postgreSQLDialect() (dialect, error) {
 	// The second node looks every second, for a minute.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 	return dialect{
-		name: goose.DialectPostgres, migrations: "migrations/postgresql", locker: locker,
-		turn: "LOCK TABLE turn IN EXCLUSIVE MODE",
+		name: goose.DialectPostgres, migrations: "migrations/postgresql", locker: locker, partitions: true,
+		turn: "LOCK TABLE turn IN EXCLUSIVE MODE; ",
 		settings: []setting{
 			{"fsync", []string{"on"}, lost},
 			{"full_page_writes", []string{"on"}, lost},
@@ -98,15 +101,7 @@ const migrateTimeout = 15 * time.Minute
 func (d dialect) migrate(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
-	files, err := fs.Sub(migrations, d.migrations)
-	if err != nil {
-		return err
-	}
-	options := []goose.ProviderOption{goose.WithTableName("legallog_version"), goose.WithDisableGlobalRegistry(true)}
-	if d.locker != nil {
-		options = append(options, goose.WithSessionLocker(d.locker))
-	}
-	provider, err := goose.NewProvider(d.name, db, files, options...)
+	provider, err := d.provider(db)
 	if err != nil {
 		return err
 	}
@@ -114,11 +109,27 @@ func (d dialect) migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	found, known, err := provider.GetVersions(ctx)
+	if err == nil && found > known {
+		err = laterSchema(found, known)
+	}
+	return err
+}
+
+func (d dialect) provider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, d.migrations)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if found > known {
-		return fmt.Errorf("its schema is version %d, this program knows up to %d: use the version that wrote it, or a later one", found, known)
+	options := []goose.ProviderOption{goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true)}
+	if d.locker != nil {
+		options = append(options, goose.WithSessionLocker(d.locker))
 	}
-	return nil
+	return goose.NewProvider(d.name, db, files, options...)
+}
+
+// versions is the table of the migrations that were done.
+const versions = "legallog_version"
+
+func laterSchema(found, known int64) error {
+	return fmt.Errorf("its schema is version %d, this program knows up to %d: use the version that wrote it, or a later one", found, known)
 }

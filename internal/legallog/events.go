@@ -1,21 +1,13 @@
 package legallog
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/pec"
 )
-
-const eventColumns = `time, kind, door, queue_id, id, reference, notice, notice_id,
-	sender, recipients, subject, provider, delivered, taken_for, detail`
 
 // pageSize is how many rows one query reads. Nothing is locked or held open
 // between two of them: an export may take hours.
@@ -24,12 +16,13 @@ const pageSize = 500
 // Append writes events, all or none, durable when it returns. An event without
 // a time is refused.
 func (l *Log) Append(ctx context.Context, events ...point.Event) error {
-	rows, err := eventRows(events)
+	rows, err := newRows(events)
 	if err != nil {
 		return err
 	}
-	err = l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return insertEvents(ctx, tx, rows)
+	err = l.writer.do(ctx, func(_ context.Context, tx *transaction) error {
+		tx.append(rows)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("appending to the legal log: %w", err)
@@ -64,7 +57,7 @@ func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
 	var failed bool
 	err := l.db.QueryRowContext(ctx, `SELECT EXISTS (
 		SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2, $3, $4)
-		AND (notice IN ($5, $6) OR notice = $7 AND detail LIKE '5.4.1 %'))`,
+		AND (notice IN ($5, $6) OR notice = $7 AND error_detail LIKE '5.4.1 %'))`,
 		text(id), string(point.EventIssuing), string(point.EventIssued), string(point.EventNotification),
 		string(pec.NonAcceptance), string(pec.NonDelivery), string(pec.TimeoutNotice)).Scan(&failed)
 	if err != nil {
@@ -77,14 +70,6 @@ func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
 type Filter struct {
 	After int64  // only rows with a greater Seq
 	ID    string // only rows of this PEC msgid, without <>
-}
-
-// Row is an event as it stands in the log: Time is in UTC and holds whole
-// microseconds. As JSON it is one object on one line, its time in RFC 3339;
-// fields that do not apply are left out.
-type Row struct {
-	Seq int64 // place in the log: rises with each row, may leave gaps
-	point.Event
 }
 
 // Events reads the log in its order. After an error it gives no more rows.
@@ -117,7 +102,7 @@ func (l *Log) page(ctx context.Context, filter Filter) ([]Row, error) {
 		where, args = where+" AND id = $2 AND id <> ''", append(args, text(filter.ID))
 	}
 	rows, err := l.db.QueryContext(ctx, fmt.Sprintf(
-		"SELECT seq, %s FROM events WHERE %s ORDER BY seq LIMIT %d", eventColumns, where, pageSize), args...)
+		"SELECT %s FROM events WHERE %s ORDER BY seq LIMIT %d", eventColumns, where, pageSize), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,82 +116,4 @@ func (l *Log) page(ctx context.Context, filter Filter) ([]Row, error) {
 		page = append(page, row)
 	}
 	return page, rows.Err()
-}
-
-func scanRow(rows *sql.Rows) (Row, error) {
-	var row Row
-	var at sql.Null[int64]
-	var recipients, takenFor []byte
-	e := &row.Event
-	err := rows.Scan(&row.Seq, &at, &e.Kind, &e.Door, &e.QueueID, &e.ID, &e.Reference, &e.Notice, &e.NoticeID,
-		&e.Sender, &recipients, &e.Subject, &e.Provider, &e.Delivered, &takenFor, &e.Detail)
-	if err != nil {
-		return Row{}, err
-	}
-	e.Time = instant(at)
-	err = errors.Join(json.Unmarshal(recipients, &e.Recipients), json.Unmarshal(takenFor, &e.TakenFor))
-	if err != nil {
-		return Row{}, fmt.Errorf("recipients of row %d: %w", row.Seq, err)
-	}
-	return row, nil
-}
-
-// eventRows prepares events for insertEvents, by its caller's goroutine.
-func eventRows(events []point.Event) ([][]any, error) {
-	rows := make([][]any, len(events))
-	for i, e := range events {
-		recipients, err := json.Marshal(e.Recipients)
-		takenFor, err2 := json.Marshal(e.TakenFor)
-		if err := errors.Join(err, err2); err != nil {
-			return nil, fmt.Errorf("recipients of event %s of %s: %w", e.Kind, e.ID, err)
-		}
-		rows[i] = []any{micros(e.Time), string(e.Kind), string(e.Door), text(e.QueueID), text(e.ID), text(e.Reference),
-			text(string(e.Notice)), text(e.NoticeID), text(e.Sender), string(recipients), text(e.Subject),
-			text(e.Provider), text(e.Delivered), string(takenFor), text(e.Detail)}
-	}
-	return rows, nil
-}
-
-func insertEvents(ctx context.Context, tx *sql.Tx, rows [][]any) error {
-	for _, row := range rows {
-		_, err := tx.ExecContext(ctx, `INSERT INTO events (`+eventColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, row...)
-		if err != nil {
-			return fmt.Errorf("event %s of %s: %w", row[1], row[4], err)
-		}
-	}
-	return nil
-}
-
-// jsonEvent has the fields of point.Event: when that gains one, this no longer
-// compiles.
-type jsonEvent struct {
-	Time       time.Time       `json:"time"`
-	Kind       point.EventKind `json:"kind"`
-	Door       point.Door      `json:"door,omitempty"`
-	QueueID    string          `json:"queue_id,omitempty"`
-	ID         string          `json:"id,omitempty"`
-	Reference  string          `json:"reference,omitempty"`
-	Notice     pec.Kind        `json:"notice,omitempty"`
-	NoticeID   string          `json:"notice_id,omitempty"`
-	Sender     string          `json:"sender,omitempty"`
-	Recipients []pec.Recipient `json:"recipients,omitempty"`
-	Subject    string          `json:"subject,omitempty"`
-	Provider   string          `json:"provider,omitempty"`
-	Delivered  string          `json:"delivered,omitempty"`
-	TakenFor   []string        `json:"taken_for,omitempty"`
-	Detail     string          `json:"detail,omitempty"`
-}
-
-// MarshalJSON leaves < > & as they are, for people to read; an encoder that
-// shall do so too needs SetEscapeHTML(false).
-func (r Row) MarshalJSON() ([]byte, error) {
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(struct {
-		Seq int64 `json:"seq"`
-		jsonEvent
-	}{r.Seq, jsonEvent(r.Event)})
-	return line.Bytes(), err
 }

@@ -1,7 +1,6 @@
 package legallog
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -99,7 +98,7 @@ func testFailed(t *testing.T, log *Log) {
 		{"errore-consegna in a mailbox", point.EventDelivered, pec.NonDelivery, "", false},
 	}
 	for _, test := range tests {
-		mustAppend(t, log, point.Event{Time: t0, Kind: test.kind, ID: test.name, Notice: test.notice, Detail: test.detail},
+		mustAppend(t, log, point.Event{Time: t0, Kind: test.kind, ID: test.name, Notice: test.notice, ErrorDetail: test.detail},
 			point.Event{Time: t0, Kind: issued, Notice: pec.NonDelivery}) // of no message at all
 		if got, err := log.Failed(ctx, test.name); got != test.want || err != nil {
 			t.Errorf("%s: Failed = %v, %v, want %v", test.name, got, err, test.want)
@@ -145,7 +144,7 @@ func testAppendOnly(t *testing.T, log *Log) {
 		wantAppendOnly(t, log, statement)
 	}
 	for _, used := range []string{
-		"INSERT INTO events (seq, " + eventColumns + ") SELECT seq, " + eventColumns + " FROM events WHERE id = 'one'",
+		"INSERT INTO events (" + eventColumns + ") SELECT " + eventColumns + " FROM events WHERE id = 'one'",
 		"INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT (seq) DO UPDATE SET subject = 'forged'",
 	} {
 		if _, err := log.db.Exec(used); err == nil {
@@ -160,32 +159,8 @@ func testAppendOnly(t *testing.T, log *Log) {
 
 func wantAppendOnly(t *testing.T, log *Log, statement string) {
 	t.Helper()
-	if _, err := log.db.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+	_, err := log.db.Exec(statement)
+	if err == nil || !strings.Contains(err.Error(), "append-only") && !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("%s = %v, want it refused as append-only", statement, err)
-	}
-}
-
-func TestRowJSON(t *testing.T) {
-	tests := []struct {
-		name string
-		row  Row
-		want string
-	}{
-		{"full", Row{7, sampleEvent("id@pec.example")}, `{"seq":7,"time":"2026-03-29T00:59:59.123456Z","kind":"accepted","door":"access",` +
-			`"queue_id":"4XyZ","id":"id@pec.example","reference":"<a&b@user.example>","notice":"accettazione","notice_id":"notice.id@pec.example",` +
-			`"sender":"anna@pec.example","recipients":[{"address":"bruno@pec.example","kind":"certificato"},{"address":"c@d.example","kind":"esterno"}],` +
-			`"subject":"Perché no?","provider":"Gestore S.p.A.","delivered":"bruno@pec.example","taken_for":["bruno@pec.example"],"detail":"detail"}` + "\n"},
-		{"bare", Row{8, point.Event{Time: t0, Kind: point.EventRefused}}, `{"seq":8,"time":"2026-03-29T00:59:59.123456Z","kind":"refused"}` + "\n"},
-		{"line ends", Row{9, point.Event{Time: t0, Subject: "a\r\nb"}}, `{"seq":9,"time":"2026-03-29T00:59:59.123456Z","kind":"","subject":"a\r\nb"}` + "\n"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			var got strings.Builder
-			encoder := json.NewEncoder(&got)
-			encoder.SetEscapeHTML(false)
-			if err := encoder.Encode(test.row); err != nil || got.String() != test.want {
-				t.Errorf("JSON of the row:\n got %q, %v\nwant %q", got.String(), err, test.want)
-			}
-		})
 	}
 }

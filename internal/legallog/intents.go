@@ -86,13 +86,13 @@ func (l *Log) AddIntent(ctx context.Context, intent, last *point.Intent, events 
 	if err != nil {
 		return fmt.Errorf("facts of intent %x: %w", intent.ID, err)
 	}
-	rows, err := eventRows(events)
+	rows, err := newRows(events)
 	if err != nil {
 		return err
 	}
 	values := []any{intent.ID[:], intent.Key[:], intent.Generation, string(intent.Door), micros(intent.Time),
 		micros(intent.SentAt), micros(intent.Committed), string(facts), text(intent.Facts.Data.ID)}
-	err = l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		if err := checkUnchanged(ctx, tx, last); err != nil {
 			return err
 		}
@@ -104,7 +104,8 @@ func (l *Log) AddIntent(ctx context.Context, intent, last *point.Intent, events 
 		if err != nil {
 			return err
 		}
-		return insertEvents(ctx, tx, rows)
+		tx.append(rows)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("recording intent %x: %w", intent.ID, err)
@@ -114,7 +115,7 @@ func (l *Log) AddIntent(ctx context.Context, intent, last *point.Intent, events 
 
 // checkUnchanged gives point.ErrConflict if an intent has reached another phase
 // since it was read. nil has not changed.
-func checkUnchanged(ctx context.Context, tx *sql.Tx, intent *point.Intent) error {
+func checkUnchanged(ctx context.Context, tx *transaction, intent *point.Intent) error {
 	if intent == nil {
 		return nil
 	}
@@ -132,7 +133,7 @@ func checkUnchanged(ctx context.Context, tx *sql.Tx, intent *point.Intent) error
 // the time. point.ErrConflict once the key has a later generation,
 // point.ErrUnknown without such an intent.
 func (l *Log) MarkSent(ctx context.Context, id point.TransactionID, at time.Time) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		marked, err := changes(ctx, tx, `UPDATE intents SET sent_at = $2 WHERE id = $1 AND NOT EXISTS (
 			SELECT 1 FROM intents AS later WHERE later.key = intents.key AND later.generation > intents.generation)`,
 			id[:], micros(at))
@@ -161,7 +162,7 @@ func (l *Log) MarkSent(ctx context.Context, id point.TransactionID, at time.Time
 func (l *Log) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
 	claims = append([]point.Key(nil), claims...)
 	own := make([]bool, len(claims))
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		known, err := changes(ctx, tx,
 			"UPDATE intents SET committed_at = COALESCE(committed_at, $2) WHERE id = $1", id[:], micros(at))
 		if err == nil && !known {
@@ -179,7 +180,7 @@ func (l *Log) MarkCommitted(ctx context.Context, id point.TransactionID, at time
 }
 
 // claim gives key to id unless it is taken, and tells whether id has it.
-func claim(ctx context.Context, tx *sql.Tx, key point.Key, id point.TransactionID) (bool, error) {
+func claim(ctx context.Context, tx *transaction, key point.Key, id point.TransactionID) (bool, error) {
 	var owner []byte
 	// The update changes nothing: it is there for RETURNING to see a row that
 	// was there before.
@@ -193,7 +194,7 @@ func claim(ctx context.Context, tx *sql.Tx, key point.Key, id point.TransactionI
 }
 
 // changes runs a statement and tells whether it changed any row.
-func changes(ctx context.Context, tx *sql.Tx, query string, args ...any) (bool, error) {
+func changes(ctx context.Context, tx *transaction, query string, args ...any) (bool, error) {
 	result, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return false, err

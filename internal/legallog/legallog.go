@@ -17,8 +17,11 @@
 // rows of the log are numbered in the order of their commits: who reads on after
 // the last row that he has seen misses none.
 //
-// It does not open the database, which its caller hands in and closes; it
-// seals and deletes nothing.
+// Each row is chained by its hash to the one before of its node, so that who has
+// seen a later hash can tell whether anything before was changed
+// (docs/legallog.md).
+//
+// It does not open the database, which its caller hands in and closes.
 package legallog
 
 import (
@@ -47,40 +50,51 @@ const defaultTimeout = 30 * time.Second
 // gives point.ErrConflict, a row of the log by itself stands there twice, and
 // all else is as if it had been written once.
 type Log struct {
-	db      *sql.DB
-	writer  *writer
-	timeout time.Duration // of one query
+	db     *sql.DB
+	node   string
+	writer *writer
+	// partitions: the log has one for each month.
+	partitions bool
+	timeout    time.Duration // of one query
 }
 
-// Open brings a SQLite database, opened with SQLiteDSN, to the present schema.
-// It refuses one that a later version has written. The caller closes the Log
-// first, then db.
-func Open(db *sql.DB) (*Log, error) { return open(db, sqliteDialect()) }
+// Open brings a SQLite database, opened with SQLiteDSN, to the present schema,
+// for the node of that name. It refuses a database that a later version has
+// written. The caller closes the Log first, then db.
+func Open(db *sql.DB, node string) (*Log, error) {
+	d := sqliteDialect()
+	if err := d.migrate(context.Background(), db); err != nil {
+		return nil, fmt.Errorf("preparing the legal log's database: %w", err)
+	}
+	return start(db, node, d), nil
+}
 
-// OpenPostgreSQL does the same for a PostgreSQL database, whose connections
-// have PostgreSQLSettings. It refuses one that may lose what it has committed.
-// Several nodes may open it at once.
-func OpenPostgreSQL(db *sql.DB) (*Log, error) {
+// OpenPostgreSQL opens a PostgreSQL database that MigratePostgreSQL has prepared,
+// for the node of that name; its connections have PostgreSQLSettings. It refuses
+// a database that may lose what it has committed, and a role that may change
+// what is in the log. Several nodes may open it at once.
+func OpenPostgreSQL(db *sql.DB, node string) (*Log, error) {
 	d, err := postgreSQLDialect()
 	if err != nil {
 		return nil, err
 	}
-	return open(db, d)
-}
-
-func open(db *sql.DB, d dialect) (*Log, error) {
-	log := &Log{db: db, timeout: defaultTimeout}
-	ctx, cancel := log.bound(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 	defer cancel()
-	err := d.check(ctx, db)
+	err = d.check(ctx, db)
 	if err == nil {
-		err = d.migrate(context.Background(), db)
+		err = d.checkVersion(ctx, db)
+	}
+	if err == nil {
+		err = checkRole(ctx, db)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("preparing the legal log's database: %w", err)
+		return nil, fmt.Errorf("the legal log's database: %w", err)
 	}
-	log.writer = startWriter(db, d.turn)
-	return log, nil
+	return start(db, node, d), nil
+}
+
+func start(db *sql.DB, node string, d dialect) *Log {
+	return &Log{db: db, node: node, partitions: d.partitions, timeout: defaultTimeout, writer: startWriter(db, node, d.turn)}
 }
 
 // Close waits for the writes in hand and refuses all that come later. It does

@@ -13,7 +13,7 @@ import (
 // PutVerdict records what was judged of a signed content; a second verdict for
 // the same digest and signer replaces the first.
 func (l *Log) PutVerdict(ctx context.Context, verdict point.Judgement) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO verdicts (digest, certificate, own, kind, ordinary, mail_receipt, time)
 			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest, certificate) DO UPDATE SET
 			own = excluded.own, kind = excluded.kind, ordinary = excluded.ordinary,
@@ -56,18 +56,19 @@ func (l *Log) PutOutcome(ctx context.Context, key point.Key, outcome point.Outco
 	if err != nil {
 		return point.Outcome{}, fmt.Errorf("outcome of delivery %x: %w", key, err)
 	}
-	rows, err := eventRows(events)
+	rows, err := newRows(events)
 	if err != nil {
 		return point.Outcome{}, err
 	}
-	err = l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		first, err := changes(ctx, tx, "INSERT INTO outcomes (key, outcome) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
 			key[:], string(recorded))
 		if err != nil {
 			return err
 		}
 		if first {
-			return insertEvents(ctx, tx, rows)
+			tx.append(rows)
+			return nil
 		}
 		return tx.QueryRowContext(ctx, "SELECT outcome FROM outcomes WHERE key = $1", key[:]).Scan(&recorded)
 	})

@@ -57,18 +57,32 @@ func startServer(t testing.TB) {
 	}
 }
 
-// newDSN makes an empty schema and gives the data source name for it, with the
-// settings that cmd gives each connection.
+// newDSN makes a schema with the tables and gives the data source name for it, of
+// the daemon's role, with the settings that cmd gives each connection.
 func newDSN(t testing.TB) string {
 	t.Helper()
-	startServer(t)
-	schema := fmt.Sprint("test", server.schemas.Add(1))
-	sqlAsAdministrator(t, fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %q;", schema, testpostgres.Role))
-	dsn := bareDSN(schema)
+	dsn := bareDSN(newSchema(t))
+	if err := MigratePostgreSQL(connect(t, ownerDSN(dsn)), testpostgres.Role); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(PostgreSQLSettings())) {
 		dsn += fmt.Sprintf(" %s=%s", name, PostgreSQLSettings()[name])
 	}
 	return dsn
+}
+
+// newSchema makes an empty schema of the owner's.
+func newSchema(t testing.TB) string {
+	t.Helper()
+	startServer(t)
+	schema := fmt.Sprint("test", server.schemas.Add(1))
+	sqlAsAdministrator(t, fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %q;", schema, testpostgres.Owner))
+	return schema
+}
+
+// ownerDSN is a data source name of the daemon's role for the owner.
+func ownerDSN(dsn string) string {
+	return strings.Replace(dsn, "user="+testpostgres.Role, "user="+testpostgres.Owner, 1)
 }
 
 func bareDSN(schema string) string {
@@ -86,7 +100,7 @@ func sqlAsAdministrator(t testing.TB, statements string) {
 // openPostgreSQL opens a log as cmd does, and closes it with the test.
 func openPostgreSQL(t testing.TB, dsn string) *Log {
 	t.Helper()
-	log, err := OpenPostgreSQL(connect(t, dsn))
+	log, err := OpenPostgreSQL(connect(t, dsn), "one")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,11 +137,14 @@ func TestCrashPostgreSQL(t *testing.T) {
 	testCrash(t, "LEGALLOG_CRASH_DSN="+dsn, func() *Log { return openPostgreSQL(t, dsn) })
 }
 
-// Nodes that start at once on an empty database migrate it once.
-func TestOpenAtOnce(t *testing.T) {
-	dsn := newDSN(t)
-	errs := race(4, func(int) error {
-		log, err := OpenPostgreSQL(connect(t, dsn))
+// An administrator who migrates an empty database twice at once migrates it once.
+func TestMigrateAtOnce(t *testing.T) {
+	dsn := bareDSN(newSchema(t))
+	errs := race(4, func(n int) error {
+		if err := MigratePostgreSQL(connect(t, ownerDSN(dsn)), testpostgres.Role); err != nil {
+			return err
+		}
+		log, err := OpenPostgreSQL(connect(t, dsn), fmt.Sprint(n))
 		if err == nil {
 			err = errors.Join(log.Append(ctx, sampleEvent("x")), log.Close())
 		}
@@ -146,7 +163,7 @@ func TestOpenAtOnce(t *testing.T) {
 func TestOpenRefusesUnsafe(t *testing.T) {
 	newDSN(t)
 	for _, setting := range []string{"synchronous_commit=off", "synchronous_commit=local"} {
-		_, err := OpenPostgreSQL(connect(t, bareDSN("public")+" "+setting))
+		_, err := OpenPostgreSQL(connect(t, bareDSN("public")+" "+setting), "one")
 		if want := strings.Replace(setting, "=", " = ", 1); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open with %s = %v, want an error that names it", setting, err)
 		}
@@ -157,7 +174,7 @@ func TestOpenRefusesUnsafe(t *testing.T) {
 	}
 	defer unsafe.Stop()
 	dsn := fmt.Sprintf("host=%s port=%d user=%s dbname=%[3]s", unsafe.Directory, unsafe.Port, testpostgres.Role)
-	if _, err := OpenPostgreSQL(connect(t, dsn)); err == nil || !strings.Contains(err.Error(), "fsync = off") {
+	if _, err := OpenPostgreSQL(connect(t, dsn), "one"); err == nil || !strings.Contains(err.Error(), "fsync = off") {
 		t.Errorf("Open with fsync off = %v, want an error that names it", err)
 	}
 }
@@ -211,7 +228,7 @@ func TestStoppedNode(t *testing.T) {
 	begun, goOn := make(chan bool), make(chan bool)
 	result := make(chan error)
 	go func() {
-		result <- stopped.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		result <- stopped.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 			close(begun)
 			<-goOn
 			_, err := tx.ExecContext(ctx, "INSERT INTO claims VALUES ('a', 'b')")
@@ -292,9 +309,11 @@ func liveThrough(log *Log, id point.TransactionID) error {
 func TestQueriesUseIndexesPostgreSQL(t *testing.T) {
 	log := openPostgreSQL(t, newDSN(t)+" enable_seqscan=off enable_bitmapscan=off")
 	tests := map[string]string{
-		"SELECT 1 FROM events WHERE notice_id = 'n' AND kind = 'k' AND notice_id <> ''":                            "events_notice",
-		"SELECT seq FROM events WHERE id = 'x' AND id <> '' AND kind IN ('k') AND detail LIKE '5.4.1 %'":           "events_id",
-		"SELECT seq FROM events WHERE seq > 1 ORDER BY seq LIMIT 500":                                              "events_pkey",
+		"SELECT 1 FROM events WHERE notice_id = 'n' AND kind = 'k' AND notice_id <> ''":                        "events_other_notice_id_idx",
+		"SELECT seq FROM events WHERE id = 'x' AND id <> '' AND kind IN ('k') AND error_detail LIKE '5.4.1 %'": "events_other_id_idx",
+		"SELECT seq FROM events WHERE seq > 1 ORDER BY seq LIMIT 500":                                          "events_other_pkey",
+		"SELECT seq, hash FROM events WHERE node = 'n' ORDER BY seq DESC LIMIT 1":                              "events_other_node_seq_idx",
+		"SELECT max(seq) FROM events": "events_other_pkey",
 		"SELECT id FROM intents WHERE sent_at IS NOT NULL AND committed_at IS NULL ORDER BY sent_at":               "intents_unfinished",
 		"SELECT id FROM intents WHERE key = '\\x01' ORDER BY generation DESC LIMIT 1":                              "intents_key_generation_key",
 		"SELECT id FROM intents WHERE id = '\\x01'":                                                                "intents_pkey",
@@ -351,5 +370,86 @@ func BenchmarkNodes(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// A database without the tables, or whose tables are the daemon's own, is
+// refused, and the error says what to do.
+func TestOpenRefusesUnprepared(t *testing.T) {
+	schema := newSchema(t)
+	dsn := bareDSN(schema)
+	if _, err := OpenPostgreSQL(connect(t, dsn), "one"); err == nil || !strings.Contains(err.Error(), "database migrate") {
+		t.Errorf("Open without tables = %v, want an error that names the command", err)
+	}
+	if err := MigratePostgreSQL(connect(t, ownerDSN(dsn)), testpostgres.Role); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenPostgreSQL(connect(t, ownerDSN(dsn)), "one"); !errors.Is(err, errMayChange) {
+		t.Errorf("Open as the owner = %v, want %v", err, errMayChange)
+	}
+	sqlAsAdministrator(t, fmt.Sprintf("GRANT DELETE ON %s.events TO %q;", schema, testpostgres.Role))
+	if _, err := OpenPostgreSQL(connect(t, dsn), "one"); !errors.Is(err, errMayChange) {
+		t.Errorf("Open by a role that may delete = %v, want %v", err, errMayChange)
+	}
+}
+
+// The daemon's role cannot change the log, nor any partition of it, and the
+// owner's mistakes are kept out.
+func TestRoleMayNotChange(t *testing.T) {
+	dsn := newDSN(t)
+	log := openPostgreSQL(t, dsn)
+	if all, err := log.MakePartitions(ctx, t0); !all || err != nil {
+		t.Fatalf("MakePartitions = %v, %v", all, err)
+	}
+	mustAppend(t, log, sampleEvent("one"))
+	for _, statement := range []string{
+		"UPDATE events SET subject = 'forged'", "DELETE FROM events", "TRUNCATE events", "DROP TABLE events",
+		"DELETE FROM events_202603", "INSERT INTO events_202603 SELECT * FROM events", "ALTER TABLE events DISABLE TRIGGER ALL",
+		"ALTER TABLE events DETACH PARTITION events_202603", "DROP TABLE events_202603",
+		"CREATE TABLE another ()", "DELETE FROM intents", "UPDATE outcomes SET outcome = ''", "DROP FUNCTION events_month(BIGINT)",
+	} {
+		if _, err := log.db.Exec(statement); err == nil ||
+			!strings.Contains(err.Error(), "permission denied") && !strings.Contains(err.Error(), "must be owner") {
+			t.Errorf("%s by the daemon's role = %v, want it refused", statement, err)
+		}
+	}
+	owner := connect(t, ownerDSN(dsn))
+	for _, statement := range []string{
+		"UPDATE events SET subject = 'forged'", "DELETE FROM events", "TRUNCATE events", "DELETE FROM events_202603",
+	} {
+		if _, err := owner.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s by the owner = %v, want it refused as append-only", statement, err)
+		}
+	}
+}
+
+// Each row goes into the partition of its month; a row that has none goes into
+// the one for all others, and its month can get none any more.
+func TestPartitions(t *testing.T) {
+	dsn := newDSN(t)
+	log := openPostgreSQL(t, dsn)
+	at := func(month time.Month) point.Event {
+		event := sampleEvent(month.String())
+		event.Time = time.Date(2028, month, 1, 0, 0, 0, 0, time.UTC)
+		return event
+	}
+	for range 2 { // the second time all are there
+		if all, err := log.MakePartitions(ctx, time.Date(2027, 12, 31, 23, 59, 59, 0, time.UTC)); !all || err != nil {
+			t.Fatalf("MakePartitions = %v, %v, want all there", all, err)
+		}
+	}
+	mustAppend(t, log, at(1), at(2), at(3), at(4))
+	owner := connect(t, ownerDSN(dsn))
+	for name, want := range map[string]int{"events_202712": 0, "events_202801": 1, "events_202802": 1, "events_other": 2, "events": 4} {
+		var got int
+		if err := owner.QueryRow("SELECT count(*) FROM " + name).Scan(&got); err != nil || got != want {
+			t.Errorf("%s has %d rows, %v, want %d", name, got, err, want)
+		}
+	}
+	if all, err := log.MakePartitions(ctx, time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC)); all || err != nil {
+		t.Errorf("MakePartitions = %v, %v, want to be told that March has none", all, err)
+	}
+	if got := ids(t, log); got != "January February March April" {
+		t.Errorf("the log has %q, want all in their order", got)
 	}
 }

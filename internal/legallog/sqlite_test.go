@@ -33,7 +33,7 @@ func openFile(t testing.TB, path string) *Log {
 
 func openDSN(t testing.TB, dsn string) *Log {
 	t.Helper()
-	log, err := Open(openDatabase(t, dsn))
+	log, err := Open(openDatabase(t, dsn), "one")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestReopenKeepsAll(t *testing.T) {
 func TestOpenClosedDatabase(t *testing.T) {
 	db := openDatabase(t, SQLiteDSN(filepath.Join(t.TempDir(), "log.db")))
 	db.Close()
-	if log, err := Open(db); err == nil || log != nil {
+	if log, err := Open(db, "one"); err == nil || log != nil {
 		t.Errorf("Open of a closed database = %v, %v, want an error alone", log, err)
 	}
 }
@@ -105,16 +105,17 @@ func TestAppendOnlyReplace(t *testing.T) {
 func TestQueriesUseIndexes(t *testing.T) {
 	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
 	tests := map[string]string{
-		"SELECT 1 FROM events WHERE notice_id = $1 AND kind = $2 AND notice_id <> ''":                                                      "events_notice",
-		"SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2) AND (notice IN ('a') OR notice = 'b' AND detail LIKE '5.4.1 %')": "events_id",
-		"SELECT seq FROM events WHERE seq > $1 AND id = $2 AND id <> '' ORDER BY seq LIMIT 500":                                            "events_id",
-		"SELECT id FROM intents WHERE sent_at IS NOT NULL AND committed_at IS NULL ORDER BY sent_at":                                       "intents_unfinished",
-		"SELECT id FROM intents WHERE key = $1 ORDER BY generation DESC LIMIT 1":                                                           "sqlite_autoindex_intents",
-		"SELECT own FROM verdicts WHERE digest = $1 AND certificate = $2":                                                                  "sqlite_autoindex_verdicts",
-		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                    "sqlite_autoindex_intents",
-		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                     "INTEGER PRIMARY KEY",
-		"SELECT outcome FROM outcomes WHERE key = $1":                                                                                      "sqlite_autoindex_outcomes",
-		"SELECT id FROM intents WHERE id = $1":                                                                                             "sqlite_autoindex_intents",
+		"SELECT 1 FROM events WHERE notice_id = $1 AND kind = $2 AND notice_id <> ''":                                                            "events_notice",
+		"SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2) AND (notice IN ('a') OR notice = 'b' AND error_detail LIKE '5.4.1 %')": "events_id",
+		"SELECT seq FROM events WHERE seq > $1 AND id = $2 AND id <> '' ORDER BY seq LIMIT 500":                                                  "events_id",
+		"SELECT id FROM intents WHERE sent_at IS NOT NULL AND committed_at IS NULL ORDER BY sent_at":                                             "intents_unfinished",
+		"SELECT id FROM intents WHERE key = $1 ORDER BY generation DESC LIMIT 1":                                                                 "sqlite_autoindex_intents",
+		"SELECT own FROM verdicts WHERE digest = $1 AND certificate = $2":                                                                        "sqlite_autoindex_verdicts",
+		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                          "sqlite_autoindex_intents",
+		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                           "INTEGER PRIMARY KEY",
+		"SELECT seq, hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1":                                                                 "events_node",
+		"SELECT outcome FROM outcomes WHERE key = $1":                                                                                            "sqlite_autoindex_outcomes",
+		"SELECT id FROM intents WHERE id = $1":                                                                                                   "sqlite_autoindex_intents",
 	}
 	for query, want := range tests {
 		var id, parent, unused int

@@ -12,7 +12,7 @@ import (
 
 func TestVersionSQLite(t *testing.T) {
 	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
-	testVersion(t, log, sqliteDialect().migrations, Open)
+	testVersion(t, log, log.db, sqliteDialect().migrations, Open)
 }
 
 func TestVersionPostgreSQL(t *testing.T) {
@@ -20,13 +20,15 @@ func TestVersionPostgreSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testVersion(t, openPostgreSQL(t, newDSN(t)), d.migrations, OpenPostgreSQL)
+	dsn := newDSN(t)
+	testVersion(t, openPostgreSQL(t, dsn), connect(t, ownerDSN(dsn)), d.migrations, OpenPostgreSQL)
 }
 
 // testVersion is FP-45: the version of the schema is recorded in the database, and
 // a version that this program does not know is refused, with what to do; what the
-// later version has written stays as it is, and this one opens it no more.
-func testVersion(t *testing.T, log *Log, directory string, open func(*sql.DB) (*Log, error)) {
+// later version has written stays as it is, and this one opens it no more. owner
+// is the database as who migrates it.
+func testVersion(t *testing.T, log *Log, owner *sql.DB, directory string, open func(*sql.DB, string) (*Log, error)) {
 	files, err := fs.Glob(migrations, path.Join(directory, "*.sql"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("migrations: got %v, %v, want some", files, err)
@@ -35,13 +37,13 @@ func testVersion(t *testing.T, log *Log, directory string, open func(*sql.DB) (*
 	if found := recordedVersion(t, log); found != len(files) {
 		t.Errorf("recorded version: got %d, want that of the last migration, %d", found, len(files))
 	}
-	again, err := open(log.db)
+	again, err := open(log.db, "one")
 	if err != nil {
 		t.Fatalf("Open of a database of the present version: %v", err)
 	}
 	again.Close()
-	mustExec(t, log.db, "INSERT INTO legallog_version (version_id, is_applied) VALUES (99, true)")
-	later, err := open(log.db)
+	mustExec(t, owner, "INSERT INTO legallog_version (version_id, is_applied) VALUES (99, true)")
+	later, err := open(log.db, "one")
 	for _, want := range []string{"version 99", fmt.Sprintf("knows up to %d", len(files)), "use the version that wrote it, or a later one"} {
 		if later != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open of a database of version 99: got %v, want an error with %q", err, want)

@@ -14,7 +14,7 @@ const waitColumns = "id, recipient, transaction_id, since, taken_at, first_at, l
 
 // Await records what is waited for; a wait that is there already stays.
 func (l *Log) Await(ctx context.Context, waits ...point.Wait) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		for _, w := range waits {
 			_, err := tx.ExecContext(ctx, `INSERT INTO waits (id, recipient, transaction_id, since)
 				VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
@@ -33,7 +33,7 @@ func (l *Log) Await(ctx context.Context, waits ...point.Wait) error {
 
 // Taken records that a provider has taken charge for these recipients.
 func (l *Log) Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		for _, r := range recipients {
 			_, err := tx.ExecContext(ctx, "UPDATE waits SET taken_at = COALESCE(taken_at, $3) WHERE id = $1 AND recipient = $2",
 				text(msgid), text(pec.CanonicalAddress(r)), micros(at))
@@ -80,7 +80,7 @@ func (l *Log) DecideLast(ctx context.Context, w point.Wait, at time.Time) (point
 
 // updateWait changes one wait, if it meets the condition.
 func (l *Log) updateWait(ctx context.Context, msgid, recipient, set, condition string, at time.Time) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
 			text(msgid), text(pec.CanonicalAddress(recipient)), micros(at))
 		return err

@@ -19,6 +19,7 @@ var errClosed = errors.New("the legal log is closed")
 // it takes them.
 type writer struct {
 	db      *sql.DB
+	node    string        // whose chain the rows of the log go on
 	turn    string        // the dialect's
 	timeout time.Duration // of one commit with all its steps
 	steps   chan *step    // unbuffered: who is not taken yet can still go away
@@ -29,14 +30,14 @@ type writer struct {
 
 type step struct {
 	ctx  context.Context // its caller's
-	run  func(context.Context, *sql.Tx) error
+	run  func(context.Context, *transaction) error
 	err  error
 	done chan error
 }
 
-func startWriter(db *sql.DB, turn string) *writer {
+func startWriter(db *sql.DB, node, turn string) *writer {
 	w := &writer{
-		db: db, turn: turn, timeout: defaultTimeout,
+		db: db, node: node, turn: turn, timeout: defaultTimeout,
 		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.serve()
@@ -52,7 +53,7 @@ func (w *writer) close() {
 // nothing. When ctx ends first the step may still be done later: run must not
 // touch what its caller may change. Nor may it use its caller's context: a
 // statement that is interrupted takes the whole batch with it.
-func (w *writer) do(ctx context.Context, run func(context.Context, *sql.Tx) error) error {
+func (w *writer) do(ctx context.Context, run func(context.Context, *transaction) error) error {
 	s := &step{ctx: ctx, run: run, done: make(chan error, 1)}
 	select {
 	case w.steps <- s:
@@ -111,10 +112,11 @@ func (w *writer) commit(batch []*step) {
 func (w *writer) transact(batch []*step) error {
 	ctx, cancel := context.WithTimeout(context.Background(), w.timeout)
 	defer cancel()
-	tx, err := w.db.BeginTx(ctx, nil)
+	begun, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
+	tx := &transaction{Tx: begun, node: w.node}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
 	if err := w.prepare(ctx, tx); err != nil {
 		return err
@@ -124,6 +126,9 @@ func (w *writer) transact(batch []*step) error {
 			return err
 		}
 	}
+	if err := tx.flush(ctx); err != nil {
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
@@ -131,14 +136,9 @@ func (w *writer) transact(batch []*step) error {
 }
 
 // prepare waits for the turn and sets the savepoint of the first step.
-func (w *writer) prepare(ctx context.Context, tx *sql.Tx) error {
-	if w.turn != "" {
-		if _, err := tx.ExecContext(ctx, w.turn); err != nil {
-			return fmt.Errorf("waiting for the other nodes to write: %w", err)
-		}
-	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT step"); err != nil {
-		return fmt.Errorf("setting a savepoint: %w", err)
+func (w *writer) prepare(ctx context.Context, tx *transaction) error {
+	if _, err := tx.ExecContext(ctx, w.turn+"SAVEPOINT step"); err != nil {
+		return fmt.Errorf("waiting for the other nodes to write: %w", err)
 	}
 	return nil
 }
@@ -147,11 +147,13 @@ func (w *writer) prepare(ctx context.Context, tx *sql.Tx) error {
 // statement, for the database may be far away. It returns an error when the
 // whole transaction is lost: a full disk, for one, undoes all of it, and the
 // savepoint is gone.
-func (s *step) within(ctx context.Context, tx *sql.Tx) error {
+func (s *step) within(ctx context.Context, tx *transaction) error {
 	if s.err = s.ctx.Err(); s.err != nil {
 		return nil
 	}
+	logged := len(tx.rows)
 	if s.err = s.run(ctx, tx); s.err != nil {
+		tx.rows = tx.rows[:logged]
 		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT step"); err != nil {
 			return fmt.Errorf("undoing a step: %w", errors.Join(s.err, err))
 		}

@@ -2,7 +2,6 @@ package legallog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,16 +17,16 @@ func batch(t *testing.T, ids ...string) []*step {
 	t.Helper()
 	var steps []*step
 	for _, id := range ids {
-		rows, err := eventRows([]point.Event{sampleEvent(id)})
+		rows, err := newRows([]point.Event{sampleEvent(id)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		steps = append(steps, &step{ctx: ctx, done: make(chan error, 1), run: func(ctx context.Context, tx *sql.Tx) error {
-			err := insertEvents(ctx, tx, rows)
+		steps = append(steps, &step{ctx: ctx, done: make(chan error, 1), run: func(_ context.Context, tx *transaction) error {
+			tx.append(rows)
 			if id == "bad" {
-				err = errors.Join(err, point.ErrConflict)
+				return point.ErrConflict
 			}
-			return err
+			return nil
 		}})
 	}
 	return steps
@@ -60,7 +59,7 @@ func testBatchKeepsFailuresApart(t *testing.T, log *Log) {
 // is recorded, nor of a conflict with a step that is not.
 func testBatchFailsWhole(t *testing.T, log *Log) {
 	steps := batch(t, "a", "bad", "b")
-	steps[2].run = func(ctx context.Context, tx *sql.Tx) error {
+	steps[2].run = func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "ROLLBACK") // as SQLite does on a full disk
 		return errors.Join(err, errors.New("disk full"))
 	}
@@ -78,19 +77,19 @@ func testBatchFailsWhole(t *testing.T, log *Log) {
 
 func testWaitingCallersShareCommit(t *testing.T, log *Log) {
 	const n = 20
-	transactions := make([]*sql.Tx, n)
+	transactions := make([]*transaction, n)
 	started, hold := make(chan bool), make(chan bool)
-	go log.writer.do(ctx, func(context.Context, *sql.Tx) error { close(started); <-hold; return nil })
+	go log.writer.do(ctx, func(context.Context, *transaction) error { close(started); <-hold; return nil })
 	<-started
 	time.AfterFunc(300*time.Millisecond, func() { close(hold) })
 	for _, err := range race(n, func(i int) error {
-		return log.writer.do(ctx, func(_ context.Context, tx *sql.Tx) error { transactions[i] = tx; return nil })
+		return log.writer.do(ctx, func(_ context.Context, tx *transaction) error { transactions[i] = tx; return nil })
 	}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	commits := make(map[*sql.Tx]bool)
+	commits := make(map[*transaction]bool)
 	for _, tx := range transactions {
 		commits[tx] = true
 	}

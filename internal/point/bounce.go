@@ -23,7 +23,7 @@ func (d *DeliveryPoint) bounce(ctx context.Context, t *Transaction, m *message, 
 	}
 	if d.isService(recipient) {
 		d.Logger.Error("a notice could not be delivered: the MTA gave it up", "queue_id", t.QueueID, "report", summary(report))
-		return true, d.Log.Append(ctx, d.deliveryEvent(EventUndelivered, t, m, recipient))
+		return true, d.Log.Append(ctx, givenUpEvent(t, m, recipient, summary(report)))
 	}
 	intent, err := d.bounced(ctx, report, recipient)
 	if err != nil || intent == nil {
@@ -89,7 +89,7 @@ func (d *DeliveryPoint) failure(ctx context.Context, t *Transaction, r pec.DSNRe
 	code, kind := r.Failure()
 	detail := pec.FailureDetail(code, d.Identity.Name)
 	outcome := Outcome{Kind: pec.NonDelivery, Time: pec.LegalTime(t.Time), Code: code, Error: kind, Detail: detail}
-	return d.failureNotice(ctx, intent, address, outcome, "")
+	return d.failureNotice(ctx, t, intent, address, outcome, "")
 }
 
 func summary(report *pec.DSN) string {

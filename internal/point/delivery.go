@@ -100,18 +100,16 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Log.Append(ctx, d.deliveryEvent(EventDelivering, t, m, recipient)); err != nil {
+	if err := d.Log.Append(ctx, deliveringEvent(t, m, recipient)); err != nil {
 		return nil, fmt.Errorf("logging the delivery: %w", err)
 	}
 	// Step 4.
 	receipt, err := d.handOver(ctx, t, m, recipient, &stamped{d.Secret.trace(key), content})
-	outcome := Outcome{Reply: receipt}
-	event := EventDelivered
+	outcome, delivered := Outcome{Reply: receipt}, err == nil
 	if err != nil {
 		if outcome, err = d.failed(m, recipient, err); err != nil {
 			return nil, err
 		}
-		event = EventUndelivered
 	} else if m.owesReceipt(recipient) {
 		outcome.Kind = pec.Delivery
 	}
@@ -121,13 +119,12 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 		return nil, fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
 	}
 	outcome.Time = notBefore(m.Time, d.Clock())
-	row := d.deliveryEvent(event, t, m, recipient)
-	row.Time, row.Detail = outcome.Time, strings.TrimSpace(outcome.Reply+" "+outcome.Detail)
+	row := outcomeEvent(t, m, recipient, &outcome, delivered)
 	recorded, err := d.Records.PutOutcome(ctx, key, outcome, row)
 	if err != nil {
 		return nil, fmt.Errorf("recording the delivery: %w", err)
 	}
-	d.Logger.Info(string(event), "queue_id", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
+	d.Logger.Info(string(row.Kind), "queue_id", t.QueueID, "id", m.id(), "recipient", recipient, "reply", outcome.Reply)
 	return &recorded, nil
 }
 
@@ -214,9 +211,7 @@ func (d *DeliveryPoint) contentFor(ctx context.Context, t *Transaction, m *messa
 	if err != nil {
 		return nil, err
 	}
-	row := transactionEvent(EventAnomaly, DeliveryDoor, &one)
-	row.Detail = problem
-	if err := d.Log.Append(ctx, row); err != nil {
+	if err := d.Log.Append(ctx, anomalyEvent(DeliveryDoor, &one, []string{problem})); err != nil {
 		return nil, fmt.Errorf("logging an anomaly: %w", err)
 	}
 	return envelope, nil
@@ -249,17 +244,4 @@ func (s *stamped) WriteTo(w io.Writer) (int64, error) {
 	}
 	rest, err := s.content.WriteTo(w)
 	return int64(n) + rest, err
-}
-
-// deliveryEvent is a legal-log row about one delivery.
-func (d *DeliveryPoint) deliveryEvent(kind EventKind, t *Transaction, m *message, recipient string) Event {
-	row := transactionEvent(kind, DeliveryDoor, t)
-	if m.data != nil {
-		row = messageEvent(kind, DeliveryDoor, t.QueueID, pec.LegalTime(t.Time), m.data)
-	}
-	if m.Kind != pec.Envelope && m.data != nil {
-		row.Notice, row.NoticeID = m.Kind, m.noticeID
-	}
-	row.Delivered = recipient
-	return row
 }

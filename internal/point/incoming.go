@@ -206,10 +206,7 @@ func judged(c *pec.Classification, at time.Time) Judgement {
 // and passes. What we wait for is settled by the delivery point, once it is
 // stored.
 func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
-	event := messageEvent(EventNotification, IncomingDoor, t.QueueID, pec.LegalTime(t.Time), c.Data)
-	event.Notice, event.NoticeID = c.Kind, bareID(t.Message.Header)
-	event.Delivered, event.TakenFor, event.Detail = c.Data.Delivered, c.Data.TakenFor, c.Data.Detail
-	if err := i.Log.Append(ctx, event); err != nil {
+	if err := i.Log.Append(ctx, notificationEvent(t, c.Kind, c.Data)); err != nil {
 		return nil, fmt.Errorf("logging a notification: %w", err)
 	}
 	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
@@ -225,7 +222,7 @@ func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Clas
 func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
 	ordinary := c.Provider == nil
 	if ordinary && !slices.ContainsFunc(t.Recipients, i.takesOrdinary) {
-		if err := i.logRefusal(ctx, IncomingDoor, t, c.Problems); err != nil {
+		if err := i.logRefusal(ctx, t, c.Problems, ""); err != nil {
 			return nil, err
 		}
 		return nil, replyOrdinary
@@ -234,9 +231,7 @@ func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Clas
 	if err != nil {
 		return nil, err
 	}
-	event := transactionEvent(EventAnomaly, IncomingDoor, t)
-	event.Detail = strings.Join(c.Problems, "; ")
-	if err := i.Log.Append(ctx, event); err != nil {
+	if err := i.Log.Append(ctx, anomalyEvent(IncomingDoor, t, c.Problems)); err != nil {
 		return nil, fmt.Errorf("logging an anomaly: %w", err)
 	}
 	i.Logger.Info("anomaly", "queue_id", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
@@ -249,13 +244,11 @@ func (p *Provider) takesOrdinary(address string) bool {
 }
 
 // logRefusal records that a message was refused with a permanent reply.
-func (p *Provider) logRefusal(ctx context.Context, door Door, t *Transaction, reasons []string) error {
-	event := transactionEvent(EventRefused, door, t)
-	event.Detail = strings.Join(reasons, "; ")
-	if err := p.Log.Append(ctx, event); err != nil {
+func (i *Incoming) logRefusal(ctx context.Context, t *Transaction, reasons []string, virus string) error {
+	if err := i.Log.Append(ctx, refusedEvent(IncomingDoor, t, reasons, virus)); err != nil {
 		return fmt.Errorf("logging a refusal: %w", err)
 	}
-	p.Logger.Info("refused", "queue_id", t.QueueID, "door", door, "sender", t.ReversePath, "reasons", reasons)
+	i.Logger.Info("refused", "queue_id", t.QueueID, "door", IncomingDoor, "sender", t.ReversePath, "reasons", reasons)
 	return nil
 }
 
@@ -286,17 +279,4 @@ func (p *Provider) anomaly(ctx context.Context, t *Transaction, problems []strin
 		return nil, fmt.Errorf("recording an anomaly envelope: %w", err)
 	}
 	return signed, nil
-}
-
-// transactionEvent is a legal-log row about a message that has no certification
-// data.
-func transactionEvent(kind EventKind, door Door, t *Transaction) Event {
-	event := Event{
-		Time: pec.LegalTime(t.Time), Kind: kind, Door: door, QueueID: t.QueueID, Sender: t.ReversePath,
-		Reference: pec.MessageID(t.Message.Header), Subject: pec.Subject(t.Message.Header),
-	}
-	for _, r := range t.Recipients {
-		event.Recipients = append(event.Recipients, pec.Recipient{Address: r, Kind: pec.Certified})
-	}
-	return event
 }

@@ -53,12 +53,13 @@ func (d *DeliveryPoint) virusNotice(ctx context.Context, t *Transaction, m *mess
 		Kind: pec.NonDelivery, Time: pec.LegalTime(t.Time), Error: pec.VirusFound,
 		Detail: pec.FailureDetail("5.5.1", d.Identity.Name),
 	}
-	return d.failureNotice(ctx, intent, m.data.Delivered, outcome, m.data.Detail)
+	return d.failureNotice(ctx, t, intent, m.data.Delivered, outcome, m.data.Detail)
 }
 
 // failureNotice issues errore-consegna to our own user, about one recipient of
-// his message. The outcome is recorded first: the notice keeps its date.
-func (d *DeliveryPoint) failureNotice(ctx context.Context, intent *Intent, recipient string, outcome Outcome, virus string) error {
+// his message. The message that told of the failure is t's. The outcome is
+// recorded first: the notice keeps its date.
+func (d *DeliveryPoint) failureNotice(ctx context.Context, t *Transaction, intent *Intent, recipient string, outcome Outcome, virus string) error {
 	if err := d.believeClock(); err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (d *DeliveryPoint) failureNotice(ctx context.Context, intent *Intent, recip
 	sum := d.Secret.mac("notice", key[:])
 	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{
 		Data: data, ID: pec.NewID(sum[:20], d.Identity.Domain), To: data.Sender, Subject: intent.Facts.Subject, Virus: virus,
-	})
+	}, bareID(t.Message.Header))
 }
 
 // enclose chooses the type of a delivery notice, and encloses the original where
@@ -106,8 +107,9 @@ func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string
 }
 
 // issue issues a notice once: log, inject, record. Called again it gives the
-// same bytes, so that a repeat after a crash can be told.
-func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice) error {
+// same bytes, so that a repeat after a crash can be told. related are the ids of
+// the messages that led to it, beside the one that it is about.
+func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice, related ...string) error {
 	key := hashKey("issued", []byte(n.ID))
 	release, ok, err := d.State.Lease(ctx, key, workTime)
 	if err != nil {
@@ -124,15 +126,14 @@ func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice)
 	if err != nil {
 		return err
 	}
-	event := noticeEvent(EventIssuing, queueID, &n)
+	event := issuingEvent(queueID, &n, signed.Size(), related)
 	if err := d.logOnce(ctx, event); err != nil {
 		return err
 	}
 	if err := d.Injector.Inject(ctx, d.Identity.Address, n.To, signed); err != nil {
 		return fmt.Errorf("injecting notice %s: %w", n.ID, err)
 	}
-	event.Kind = EventIssued
-	if err := d.Log.Append(ctx, event); err != nil {
+	if err := d.Log.Append(ctx, issuedEvent(event)); err != nil {
 		return fmt.Errorf("logging notice %s: %w", n.ID, err)
 	}
 	d.Logger.Info("notice issued", "queue_id", queueID, "id", n.Data.ID, "notice", n.Data.Kind, "to", n.To, "notice_id", n.ID)
@@ -177,12 +178,4 @@ func (d *DeliveryPoint) signNotice(ctx context.Context, n pec.Notice) (*pec.Sign
 		return nil, fmt.Errorf("recording notice %s: %w", n.ID, err)
 	}
 	return signed, nil
-}
-
-// noticeEvent is a legal-log row about a notice of our own.
-func noticeEvent(kind EventKind, queueID string, n *pec.Notice) Event {
-	event := messageEvent(kind, DeliveryDoor, queueID, n.Data.Time, &n.Data)
-	event.Notice, event.NoticeID = n.Data.Kind, n.ID
-	event.Delivered, event.TakenFor, event.Detail = n.Data.Delivered, n.Data.TakenFor, n.Data.Detail
-	return event
 }

@@ -111,9 +111,7 @@ func (p *Provider) newIntent(ctx context.Context, key Key, last *Intent, door Do
 		Facts: facts(pec.NewID(msgid[:20], p.Identity.Domain), at),
 	}
 	intent.Facts.QueueID = t.QueueID
-	row := messageEvent(event, door, t.QueueID, at, &intent.Facts.Data)
-	row.Detail = intent.Facts.Data.Detail
-	err := p.Records.AddIntent(ctx, intent, last, row)
+	err := p.Records.AddIntent(ctx, intent, last, intentEvent(event, t, intent))
 	if errors.Is(err, ErrConflict) {
 		var restored *Intent
 		if restored, err = p.restoredAttempt(ctx, intent); err == nil {
@@ -131,13 +129,5 @@ func (p *Provider) sent(a *attempt) func(context.Context, time.Time) error {
 	return func(ctx context.Context, now time.Time) error {
 		defer a.release()
 		return p.Records.MarkSent(ctx, a.ID, now)
-	}
-}
-
-// messageEvent is a legal-log row about a message.
-func messageEvent(kind EventKind, door Door, queueID string, at time.Time, d *pec.CertificationData) Event {
-	return Event{
-		Time: at, Kind: kind, Door: door, QueueID: queueID, ID: d.ID, Reference: d.Reference,
-		Sender: d.Sender, Recipients: d.Recipients, Subject: d.Subject, Provider: d.Provider,
 	}
 }

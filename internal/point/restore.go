@@ -32,7 +32,7 @@ func (d *DeliveryPoint) restore(ctx context.Context, t *Transaction, m *message,
 		}
 		intent.Facts.Virus = finding.Virus
 	}
-	row := messageEvent(event, intent.Door, t.QueueID, intent.Time, &intent.Facts.Data)
+	row := intentEvent(event, t, intent)
 	row.Detail = "recorded again from the message in the queue"
 	err = d.Records.AddIntent(ctx, intent, nil, row)
 	if errors.Is(err, ErrConflict) {

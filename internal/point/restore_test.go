@@ -22,7 +22,7 @@ func (n *node) loseRecords() {
 	t.Helper()
 	db, err := sql.Open("sqlite", legallog.SQLiteDSN(filepath.Join(t.TempDir(), "restored.db")))
 	check(t, err)
-	log, err := legallog.Open(db)
+	log, err := legallog.Open(db, "one")
 	check(t, err)
 	store, err := state.Open(db, "restored", n.world.clock, n.provider.Logger)
 	check(t, err)

@@ -25,7 +25,7 @@ func serviceNotice(c *pec.Classification) bool {
 // come back.
 func (i *Incoming) refuseService(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
 	reasons := append(c.Problems, "not for the service mailbox")
-	if err := i.logRefusal(ctx, IncomingDoor, t, reasons); err != nil {
+	if err := i.logRefusal(ctx, t, reasons, ""); err != nil {
 		return nil, err
 	}
 	if automatic(t) {
@@ -44,7 +44,7 @@ func automatic(t *Transaction) bool {
 // refuseInfected refuses ordinary mail with a virus, and anything else that is
 // no correct envelope: there is no PEC notice for it (RFC 6109 section 2.2.2).
 func (i *Incoming) refuseInfected(ctx context.Context, t *Transaction, virus string) (*Verdict, error) {
-	if err := i.logRefusal(ctx, IncomingDoor, t, []string{"virus: " + virus}); err != nil {
+	if err := i.logRefusal(ctx, t, []string{"virus: " + virus}, virus); err != nil {
 		return nil, err
 	}
 	return nil, replyInfected

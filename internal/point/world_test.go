@@ -113,7 +113,7 @@ func (w *world) newNode(name string, credential *testpki.Credential) *node {
 	path := filepath.Join(w.t.TempDir(), name+".db")
 	db, err := sql.Open("sqlite", legallog.SQLiteDSN(path))
 	check(w.t, err)
-	n.log, err = legallog.Open(db)
+	n.log, err = legallog.Open(db, "one")
 	check(w.t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	store, err := state.Open(db, name, w.clock, quiet)

@@ -21,10 +21,11 @@ import (
 // programs is where Debian has the programs of the server.
 const programs = "/usr/lib/postgresql/15/bin"
 
-// Role is the name of pec-milter's role, and of its database; Password is its
-// password over TCP.
+// Role is the name of the daemon's role, and of its database; Owner is the role
+// that owns the tables. Password is that of both over TCP.
 const (
 	Role     = "pec-milter"
+	Owner    = "pec-milter-owner"
 	Password = "a secret of the tests"
 )
 
@@ -112,7 +113,7 @@ func (s *Server) setUp() error {
 	if err != nil {
 		return err
 	}
-	return s.SQL(string(statements) + fmt.Sprintf("\nALTER ROLE %q PASSWORD '%s';", Role, Password))
+	return s.SQL(string(statements) + fmt.Sprintf("\nALTER ROLE %q PASSWORD '%[2]s';\nALTER ROLE %[3]q PASSWORD '%[2]s';", Role, Password, Owner))
 }
 
 // repositoryFile finds a file of this repository from the directory of a test.

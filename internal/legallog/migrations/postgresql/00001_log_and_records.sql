@@ -7,32 +7,47 @@
 
 -- Whoever writes locks this table first, and so the nodes write one after the
 -- other, as SQLite has it: nothing that a step has read changes before its
--- commit, and seq rises in the order of the commits.
+-- commit, and each row of the log has the next seq.
 CREATE TABLE turn ();
 
+-- The log has a partition for each month of the rows' time, in UTC, so that whole
+-- months can go when their 30 months are over, and one for all other rows.
 CREATE TABLE events (
-    seq        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    time       BIGINT NOT NULL,
-    kind       TEXT NOT NULL,
-    door       TEXT NOT NULL,
-    queue_id   TEXT NOT NULL,
-    id         TEXT NOT NULL,
-    reference  TEXT NOT NULL,
-    notice     TEXT NOT NULL,
-    notice_id  TEXT NOT NULL,
-    sender     TEXT NOT NULL,
-    recipients TEXT NOT NULL, -- JSON: [{"address": …, "kind": …}]
-    subject    TEXT NOT NULL,
-    provider   TEXT NOT NULL,
-    delivered  TEXT NOT NULL,
-    taken_for  TEXT NOT NULL, -- JSON: [address …]
-    detail     TEXT NOT NULL
-);
+    seq          BIGINT NOT NULL,
+    node         TEXT NOT NULL,
+    hash         BYTEA NOT NULL, -- SHA-256 over the hash before of the node, and this row
+    time         BIGINT NOT NULL,
+    kind         TEXT NOT NULL,
+    door         TEXT NOT NULL,
+    queue_id     TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    reference    TEXT NOT NULL,
+    notice       TEXT NOT NULL,
+    notice_id    TEXT NOT NULL,
+    notice_to    TEXT NOT NULL,
+    related      TEXT NOT NULL, -- JSON: [id …]
+    sender       TEXT NOT NULL,
+    recipients   TEXT NOT NULL, -- JSON: [{"address": …, "kind": …}]
+    reply_to     TEXT NOT NULL,
+    subject      TEXT NOT NULL,
+    provider     TEXT NOT NULL,
+    size         BIGINT NOT NULL,
+    receipt_type TEXT NOT NULL,
+    delivered    TEXT NOT NULL,
+    taken_for    TEXT NOT NULL, -- JSON: [address …]
+    error        TEXT NOT NULL,
+    error_detail TEXT NOT NULL,
+    virus        TEXT NOT NULL,
+    detail       TEXT NOT NULL,
+    PRIMARY KEY (seq, time)
+) PARTITION BY RANGE (time);
+CREATE TABLE events_other PARTITION OF events DEFAULT;
+CREATE INDEX events_node ON events (node, seq);
 CREATE INDEX events_id ON events USING hash (id) WHERE id <> '';
 CREATE INDEX events_notice ON events USING hash (notice_id) WHERE notice_id <> '';
 
--- The legal log is append-only. The owner of the table may drop this: it keeps a
--- mistake out, not an attacker.
+-- The legal log is append-only. The owner of the table may drop this: it keeps
+-- his mistakes out. The daemon's role has no right to try.
 -- +goose StatementBegin
 CREATE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -40,8 +55,36 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION events_refuse(); -- in each partition too
+CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_refuse();
+
+-- events_month makes the partition of the month that begins at a time, and tells
+-- whether it is there: it cannot be made any more for a month that has rows in
+-- the partition for all others. With the rights of the owner, for the daemon makes
+-- the partitions ahead of time.
+-- +goose StatementBegin
+CREATE FUNCTION events_month(first BIGINT) RETURNS BOOLEAN
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    month TIMESTAMP := date_trunc('month', to_timestamp(first / 1000000) AT TIME ZONE 'UTC');
+    low   BIGINT := extract(epoch FROM month AT TIME ZONE 'UTC')::BIGINT * 1000000;
+    high  BIGINT := extract(epoch FROM (month + INTERVAL '1 month') AT TIME ZONE 'UTC')::BIGINT * 1000000;
+    name  TEXT := 'events_' || to_char(month, 'YYYYMM');
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN true;
+    END IF;
+    IF EXISTS (SELECT 1 FROM events_other WHERE time >= low AND time < high) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)', name, low, high);
+    RETURN true;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION events_month(BIGINT) FROM PUBLIC;
 
 CREATE TABLE intents (
     id           BYTEA PRIMARY KEY,

@@ -3,23 +3,34 @@
 
 -- +goose Up
 CREATE TABLE events (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    time       INTEGER NOT NULL,
-    kind       TEXT NOT NULL,
-    door       TEXT NOT NULL,
-    queue_id   TEXT NOT NULL,
-    id         TEXT NOT NULL,
-    reference  TEXT NOT NULL,
-    notice     TEXT NOT NULL,
-    notice_id  TEXT NOT NULL,
-    sender     TEXT NOT NULL,
-    recipients TEXT NOT NULL, -- JSON: [{"address": …, "kind": …}]
-    subject    TEXT NOT NULL,
-    provider   TEXT NOT NULL,
-    delivered  TEXT NOT NULL,
-    taken_for  TEXT NOT NULL, -- JSON: [address …]
-    detail     TEXT NOT NULL
+    seq          INTEGER PRIMARY KEY,
+    node         TEXT NOT NULL,
+    hash         BLOB NOT NULL, -- SHA-256 over the hash before of the node, and this row
+    time         INTEGER NOT NULL,
+    kind         TEXT NOT NULL,
+    door         TEXT NOT NULL,
+    queue_id     TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    reference    TEXT NOT NULL,
+    notice       TEXT NOT NULL,
+    notice_id    TEXT NOT NULL,
+    notice_to    TEXT NOT NULL,
+    related      TEXT NOT NULL, -- JSON: [id …]
+    sender       TEXT NOT NULL,
+    recipients   TEXT NOT NULL, -- JSON: [{"address": …, "kind": …}]
+    reply_to     TEXT NOT NULL,
+    subject      TEXT NOT NULL,
+    provider     TEXT NOT NULL,
+    size         INTEGER NOT NULL,
+    receipt_type TEXT NOT NULL,
+    delivered    TEXT NOT NULL,
+    taken_for    TEXT NOT NULL, -- JSON: [address …]
+    error        TEXT NOT NULL,
+    error_detail TEXT NOT NULL,
+    virus        TEXT NOT NULL,
+    detail       TEXT NOT NULL
 ) STRICT;
+CREATE INDEX events_node ON events (node, seq);
 CREATE INDEX events_id ON events (id, seq) WHERE id <> '';
 CREATE INDEX events_notice ON events (notice_id, kind) WHERE notice_id <> '';
 

@@ -1,0 +1,121 @@
+package legallog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Head is the end of a node's chain.
+type Head struct {
+	Node string `json:"node"`
+	Seq  int64  `json:"seq"` // of its last row; 0: it has none
+	Hash Hash   `json:"hash"`
+}
+
+// Head is the end of this node's chain.
+func (l *Log) Head(ctx context.Context) (Head, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	head, err := headOf(ctx, l.db, l.node)
+	if err != nil {
+		return Head{}, fmt.Errorf("reading the head of the legal log: %w", err)
+	}
+	return head, nil
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func headOf(ctx context.Context, db querier, node string) (Head, error) {
+	head := Head{Node: node, Hash: First(node)}
+	var hash []byte
+	err := db.QueryRowContext(ctx, "SELECT seq, hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1", node).
+		Scan(&head.Seq, &hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return head, nil
+	}
+	copy(head.Hash[:], hash)
+	return head, err
+}
+
+// transaction is that of a batch of steps. The rows of the log that they append
+// are written at its end, all at once: the database may be far away.
+type transaction struct {
+	*sql.Tx
+	node string
+	rows []Row
+}
+
+// append appends rows to the log at the end of the transaction.
+func (tx *transaction) append(rows []Row) { tx.rows = append(tx.rows, rows...) }
+
+// rowsInsert is how many rows one statement inserts at most: SQLite takes 32,766
+// values.
+const rowsInsert = 200
+
+// flush numbers, chains and writes the rows. Nobody else writes until the
+// transaction ends. What this node wrote last is read each time: a command may
+// have written for it too.
+func (tx *transaction) flush(ctx context.Context) error {
+	if len(tx.rows) == 0 {
+		return nil
+	}
+	head, err := headOf(ctx, tx, tx.node)
+	if err == nil {
+		err = tx.QueryRowContext(ctx, "SELECT COALESCE(max(seq), 0) FROM events").Scan(&head.Seq)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the head of the legal log: %w", err)
+	}
+	for i := range tx.rows {
+		row := &tx.rows[i]
+		head.Seq++
+		row.Seq, row.Node = head.Seq, tx.node
+		if row.Hash, err = head.Hash.Next(*row); err != nil {
+			return err
+		}
+		head.Hash = row.Hash
+	}
+	for rows := tx.rows; len(rows) > 0; rows = rows[min(len(rows), rowsInsert):] {
+		if err := tx.insert(ctx, rows[:min(len(rows), rowsInsert)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *transaction) insert(ctx context.Context, rows []Row) error {
+	var query strings.Builder
+	query.WriteString("INSERT INTO events (" + eventColumns + ") VALUES ")
+	var args []any
+	for i := range rows {
+		values, err := rows[i].values()
+		if err != nil {
+			return err
+		}
+		query.WriteString(placeholders(len(args), len(values), i > 0))
+		args = append(args, values...)
+	}
+	if _, err := tx.ExecContext(ctx, query.String(), args...); err != nil {
+		return fmt.Errorf("writing %d rows of the legal log: %w", len(rows), err)
+	}
+	return nil
+}
+
+// placeholders are ($n, $n+1, …), with a comma before if there are others.
+func placeholders(after, count int, more bool) string {
+	var list []string
+	for n := range count {
+		list = append(list, fmt.Sprint("$", after+n+1))
+	}
+	text := "(" + strings.Join(list, ", ") + ")"
+	if more {
+		text = ", " + text
+	}
+	return text
+}
