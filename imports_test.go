@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/legallog":         {"pec", "internal/point"},
 	"internal/quarantine":       {"pec", "internal/point"},
 	"internal/state":            {"pec", "internal/point"},
+	"internal/tsa":              {},
 	"hsm":                       {"pec", "internal/point"},
 	"milter":                    {"pec", "internal/point", "internal/overload", "internal/spool"},
 	"lmtpdeliver":               {"pec", "internal/point", "internal/overload", "internal/spool", "internal/smtpclient"},
