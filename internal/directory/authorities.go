@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pec-milter/pec-milter/pec"
 )
 
 // maxPEM bounds a file of certificates, in bytes.
@@ -19,6 +21,16 @@ const maxPEM = 4 << 20
 type authorities struct {
 	all                  []*x509.Certificate
 	roots, intermediates *x509.CertPool
+}
+
+// Authorities trusts the certificates in a directory's PEM files, as Open does:
+// for judging signatures that are no messages. What cannot be used is an error.
+func Authorities(directory string) (*pec.Trust, error) {
+	a, faults, err := readAuthorities(directory)
+	if err = errors.Join(append(faults, err)...); err != nil {
+		return nil, err
+	}
+	return &pec.Trust{Roots: a.roots, Intermediates: a.intermediates}, nil
 }
 
 // readAuthorities reads all certificates of a directory's PEM files: the

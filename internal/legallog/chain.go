@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -48,15 +49,12 @@ func headOf(ctx context.Context, db querier, node string) (Head, error) {
 type transaction struct {
 	*sql.Tx
 	node string
+	most int // rows in one statement
 	rows []Row
 }
 
 // append appends rows to the log at the end of the transaction.
 func (tx *transaction) append(rows []Row) { tx.rows = append(tx.rows, rows...) }
-
-// rowsInsert is how many rows one statement inserts at most: SQLite takes 32,766
-// values.
-const rowsInsert = 200
 
 // flush numbers, chains and writes the rows. Nobody else writes until the
 // transaction ends. What this node wrote last is read each time: a command may
@@ -65,10 +63,7 @@ func (tx *transaction) flush(ctx context.Context) error {
 	if len(tx.rows) == 0 {
 		return nil
 	}
-	head, err := headOf(ctx, tx, tx.node)
-	if err == nil {
-		err = tx.QueryRowContext(ctx, "SELECT COALESCE(max(seq), 0) FROM events").Scan(&head.Seq)
-	}
+	head, err := tx.head(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the head of the legal log: %w", err)
 	}
@@ -81,12 +76,24 @@ func (tx *transaction) flush(ctx context.Context) error {
 		}
 		head.Hash = row.Hash
 	}
-	for rows := tx.rows; len(rows) > 0; rows = rows[min(len(rows), rowsInsert):] {
-		if err := tx.insert(ctx, rows[:min(len(rows), rowsInsert)]); err != nil {
+	for rows := range slices.Chunk(tx.rows, tx.most) {
+		if err := tx.insert(ctx, rows); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// head is the number of the last row of all, and the hash of the node's last one.
+func (tx *transaction) head(ctx context.Context) (Head, error) {
+	head := Head{Node: tx.node, Hash: First(tx.node)}
+	var hash []byte
+	err := tx.QueryRowContext(ctx, `SELECT COALESCE(max(seq), 0),
+		(SELECT hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1) FROM events`, tx.node).Scan(&head.Seq, &hash)
+	if hash != nil {
+		copy(head.Hash[:], hash)
+	}
+	return head, err
 }
 
 func (tx *transaction) insert(ctx context.Context, rows []Row) error {

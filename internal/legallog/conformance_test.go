@@ -52,6 +52,7 @@ func testConformance(t *testing.T, open opener) {
 		"waiting callers share a commit":       testWaitingCallersShareCommit,
 		"the log is append-only":               testAppendOnly,
 		"rows are chained":                     testChain,
+		"rows are sealed":                      testSeal,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t, 1)[0]) })

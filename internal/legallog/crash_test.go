@@ -160,7 +160,7 @@ func checkStep(log *Log, id point.TransactionID, step int) error {
 func checkNoHalves(t *testing.T, log *Log) {
 	t.Helper()
 	hex := "lower(hex(id))"
-	if log.writer.turn != "" {
+	if log.writer.dialect.turn != "" {
 		hex = "encode(id, 'hex')"
 	}
 	queries := map[string]string{

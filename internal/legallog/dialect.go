@@ -27,6 +27,10 @@ type dialect struct {
 	turn string
 	// settings are those that the database must have.
 	settings []setting
+	// rows is how many rows of the log one statement inserts at most: many where
+	// each costs a round trip. SQLite has none, and looks each value of a
+	// statement up among all of them.
+	rows int
 	// partitions: the log has one for each month.
 	partitions bool
 	// locker lets one node at a time migrate; nil: there is one node.
@@ -48,7 +52,7 @@ func SQLiteDSN(path string) string {
 }
 
 func sqliteDialect() dialect {
-	return dialect{name: goose.DialectSQLite3, migrations: "migrations/sqlite"}
+	return dialect{name: goose.DialectSQLite3, migrations: "migrations/sqlite", rows: 1}
 }
 
 // PostgreSQLSettings are the settings (run-time parameters) that each connection
@@ -69,7 +73,7 @@ func postgreSQLDialect() (dialect, error) {
 	// The second node looks every second, for a minute.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 	return dialect{
-		name: goose.DialectPostgres, migrations: "migrations/postgresql", locker: locker, partitions: true,
+		name: goose.DialectPostgres, migrations: "migrations/postgresql", locker: locker, rows: 200, partitions: true,
 		turn: "LOCK TABLE turn IN EXCLUSIVE MODE; ",
 		settings: []setting{
 			{"fsync", []string{"on"}, lost},

@@ -70,13 +70,19 @@ func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
 type Filter struct {
 	After int64  // only rows with a greater Seq
 	ID    string // only rows of this PEC msgid, without <>
+	Node  string // only rows of this node
+	Limit int    // at most so many rows
 }
 
 // Events reads the log in its order. After an error it gives no more rows.
 func (l *Log) Events(ctx context.Context, filter Filter) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for {
-			page, err := l.page(ctx, filter)
+			size := pageSize
+			if filter.Limit > 0 {
+				size = min(size, filter.Limit)
+			}
+			page, err := l.page(ctx, filter, size)
 			if err != nil {
 				yield(Row{}, fmt.Errorf("reading the legal log after row %d: %w", filter.After, err))
 				return
@@ -87,22 +93,32 @@ func (l *Log) Events(ctx context.Context, filter Filter) iter.Seq2[Row, error] {
 				}
 				filter.After = row.Seq
 			}
-			if len(page) < pageSize {
+			if len(page) < size {
 				return
+			}
+			if filter.Limit > 0 {
+				if filter.Limit -= len(page); filter.Limit == 0 {
+					return
+				}
 			}
 		}
 	}
 }
 
-func (l *Log) page(ctx context.Context, filter Filter) ([]Row, error) {
+func (l *Log) page(ctx context.Context, filter Filter, size int) ([]Row, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	where, args := "seq > $1", []any{filter.After}
 	if filter.ID != "" {
-		where, args = where+" AND id = $2 AND id <> ''", append(args, text(filter.ID))
+		args = append(args, text(filter.ID))
+		where += fmt.Sprintf(" AND id = $%d AND id <> ''", len(args))
+	}
+	if filter.Node != "" {
+		args = append(args, filter.Node)
+		where += fmt.Sprintf(" AND node = $%d", len(args))
 	}
 	rows, err := l.db.QueryContext(ctx, fmt.Sprintf(
-		"SELECT %s FROM events WHERE %s ORDER BY seq LIMIT %d", eventColumns, where, pageSize), args...)
+		"SELECT %s FROM events WHERE %s ORDER BY seq LIMIT %d", eventColumns, where, size), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func OpenPostgreSQL(db *sql.DB, node string) (*Log, error) {
 }
 
 func start(db *sql.DB, node string, d dialect) *Log {
-	return &Log{db: db, node: node, partitions: d.partitions, timeout: defaultTimeout, writer: startWriter(db, node, d.turn)}
+	return &Log{db: db, node: node, partitions: d.partitions, timeout: defaultTimeout, writer: startWriter(db, node, d)}
 }
 
 // Close waits for the writes in hand and refuses all that come later. It does

@@ -86,11 +86,7 @@ func (r Row) MarshalJSON() ([]byte, error) { return r.encode(&r.Hash) }
 func (r Row) Line() ([]byte, error) { return r.encode(&r.Hash) }
 
 func (r Row) encode(hash *Hash) ([]byte, error) {
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(jsonRow{r.Seq, r.Node, jsonEvent(r.Event), hash})
-	return line.Bytes(), err
+	return encodeLine(jsonRow{r.Seq, r.Node, jsonEvent(r.Event), hash})
 }
 
 // ErrNotCanonical means that a line is no row, or is not written as one is.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -99,5 +101,26 @@ func testChain(t *testing.T, log *Log) {
 	}
 	if head, err := log.Head(ctx); err != nil || head != (Head{"one", 9, hash}) {
 		t.Errorf("Head = %+v, %v, want row 9 with hash %v", head, err, hash)
+	}
+}
+
+// Case IN-10: SQL in any text of a row is text, in the database, in its line, and
+// read back from that.
+func TestLineOfSQL(t *testing.T) {
+	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
+	const hostile = `'); DROP TABLE events; -- "x" $1 ? \' %_`
+	event := sampleEvent(hostile)
+	event.Subject, event.Sender, event.Virus, event.ErrorDetail, event.TakenFor = hostile, hostile, hostile, hostile, []string{hostile}
+	mustAppend(t, log, event)
+	rows := readAll(t, log, Filter{ID: hostile})
+	if len(rows) != 1 {
+		t.Fatalf("%d rows, want 1", len(rows))
+	}
+	line, err := rows[0].Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := ParseLine(line); err != nil || !reflect.DeepEqual(read.Event, event) {
+		t.Errorf("read back %+v, %v, want %+v", read.Event, err, event)
 	}
 }

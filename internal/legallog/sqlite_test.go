@@ -113,7 +113,6 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT own FROM verdicts WHERE digest = $1 AND certificate = $2":                                                                        "sqlite_autoindex_verdicts",
 		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                          "sqlite_autoindex_intents",
 		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                           "INTEGER PRIMARY KEY",
-		"SELECT seq, hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1":                                                                 "events_node",
 		"SELECT outcome FROM outcomes WHERE key = $1":                                                                                            "sqlite_autoindex_outcomes",
 		"SELECT id FROM intents WHERE id = $1":                                                                                                   "sqlite_autoindex_intents",
 	}

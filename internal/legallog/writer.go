@@ -19,8 +19,8 @@ var errClosed = errors.New("the legal log is closed")
 // it takes them.
 type writer struct {
 	db      *sql.DB
-	node    string        // whose chain the rows of the log go on
-	turn    string        // the dialect's
+	node    string // whose chain the rows of the log go on
+	dialect dialect
 	timeout time.Duration // of one commit with all its steps
 	steps   chan *step    // unbuffered: who is not taken yet can still go away
 	quit    chan struct{}
@@ -35,9 +35,9 @@ type step struct {
 	done chan error
 }
 
-func startWriter(db *sql.DB, node, turn string) *writer {
+func startWriter(db *sql.DB, node string, d dialect) *writer {
 	w := &writer{
-		db: db, node: node, turn: turn, timeout: defaultTimeout,
+		db: db, node: node, dialect: d, timeout: defaultTimeout,
 		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.serve()
@@ -116,7 +116,7 @@ func (w *writer) transact(batch []*step) error {
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	tx := &transaction{Tx: begun, node: w.node}
+	tx := &transaction{Tx: begun, node: w.node, most: w.dialect.rows}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
 	if err := w.prepare(ctx, tx); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (w *writer) transact(batch []*step) error {
 
 // prepare waits for the turn and sets the savepoint of the first step.
 func (w *writer) prepare(ctx context.Context, tx *transaction) error {
-	if _, err := tx.ExecContext(ctx, w.turn+"SAVEPOINT step"); err != nil {
+	if _, err := tx.ExecContext(ctx, w.dialect.turn+"SAVEPOINT step"); err != nil {
 		return fmt.Errorf("waiting for the other nodes to write: %w", err)
 	}
 	return nil

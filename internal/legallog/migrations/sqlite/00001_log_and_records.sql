@@ -30,7 +30,6 @@ CREATE TABLE events (
     virus        TEXT NOT NULL,
     detail       TEXT NOT NULL
 ) STRICT;
-CREATE INDEX events_node ON events (node, seq);
 CREATE INDEX events_id ON events (id, seq) WHERE id <> '';
 CREATE INDEX events_notice ON events (notice_id, kind) WHERE notice_id <> '';
 

@@ -1,0 +1,6 @@
+//go:build race
+
+package legallog
+
+// tamperings is how many random changes must be found.
+const tamperings = 500 // the race detector makes all ten times slower
