@@ -94,8 +94,8 @@ func (s *syncCommand) Run(o out) error {
 		return &exit{exitConfig, fmt.Errorf("%s: directory_sync.from is missing: nothing says where the directory is fetched from", s.Config)}
 	}
 	syncer.Force = s.Force
-	bar := newProgress(os.Stderr)
-	syncer.Progress = bar.show
+	bar := newProgress(os.Stderr, "kB")
+	syncer.Progress = func(read, total int64) { bar.show(read/1000, total/1000) }
 	ctx, stop := interrupted()
 	defer stop()
 	report, err := syncer.Sync(ctx, time.Now())

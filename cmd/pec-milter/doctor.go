@@ -41,7 +41,7 @@ func (d *doctorCommand) Run(o out) error {
 	found := doctor.Files(c.CheckFiles())
 	found = append(found, d.examine(ctx, c)...)
 	for _, examine := range []func(context.Context) []doctor.Finding{
-		p.doors, p.neighbours, p.judgement, p.fetch, p.signer, p.antivirus, p.database, p.redis, p.disks,
+		p.doors, p.neighbours, p.judgement, p.fetch, p.signer, p.antivirus, p.database, p.legalLog, p.redis, p.disks,
 	} {
 		found = append(found, examine(ctx)...)
 	}

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/pec-milter/pec-milter/internal/doctor"
+	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/state"
 )
@@ -24,6 +26,22 @@ func (p *patient) database(ctx context.Context) []doctor.Finding {
 	}
 	defer db.Close()
 	return doctor.PostgreSQL(ctx, postgreSQLServer{db})
+}
+
+// legalLog looks whether the legal log is sealed in time.
+func (p *patient) legalLog(ctx context.Context) []doctor.Finding {
+	c := p.config
+	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
+		return nil // the daemon was never started
+	}
+	log, closeLog, err := openLegalLog(c)
+	if err != nil {
+		return []doctor.Finding{openFault("legal_log", err)}
+	}
+	defer closeLog()
+	age, err := (&legallog.Sealer{Log: log, Directory: c.LegalLog.Directory}).Age(ctx)
+	late := age.Late(p.now(), c.LegalLog.Late.Duration, c.LegalLog.TSA != "")
+	return []doctor.Finding{doctor.Seals(late, err), doctor.Stamps(c.LegalLog.TSA)}
 }
 
 // redis looks at Redis, where the state is there.

@@ -117,11 +117,11 @@ func TestTooOldAtStart(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
-	p := &progress{w: &out}
-	p.show(0, 4000)
-	p.show(2000, 4000)
-	p.show(2001, 4000) // nothing new
-	p.show(4000, 4000)
+	p := &progress{w: &out, unit: "kB"}
+	p.show(0, 4)
+	p.show(2, 4)
+	p.show(2, 4) // nothing new
+	p.show(4, 4)
 	p.end()
 	want := "\r[" + strings.Repeat(" ", 40) + "] 0 of 4 kB\r[" + strings.Repeat("=", 20) + strings.Repeat(" ", 20) + "] 2 of 4 kB\r[" +
 		strings.Repeat("=", 40) + "] 4 of 4 kB\n"
@@ -129,18 +129,25 @@ func TestProgress(t *testing.T) {
 		t.Errorf("drawn %q, want %q", out.String(), want)
 	}
 	out.Reset()
-	p = &progress{w: &out}
-	p.show(5000, -1)
+	p = &progress{w: &out, unit: "kB"}
+	p.show(5, -1)
 	p.end()
 	if out.String() != "\r5 kB\n" {
 		t.Errorf("drawn %q where the size is not known", out.String())
+	}
+	out.Reset()
+	p = &progress{w: &out, unit: "rows"}
+	p.show(5000, 10000)
+	p.end()
+	if !strings.HasSuffix(out.String(), "] 5000 of 10000 rows\n") {
+		t.Errorf("drawn %q of rows", out.String())
 	}
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	p = newProgress(file)
+	p = newProgress(file, "rows")
 	p.show(1, 2)
 	p.end()
 	if info, err := file.Stat(); err != nil || info.Size() != 0 {

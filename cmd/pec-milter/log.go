@@ -3,16 +3,28 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 
+	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/legallog"
 )
 
 // logCommands are the commands on the legal log.
 type logCommands struct {
-	Export exportCommand `cmd:"" help:"Print the legal log, one JSON object a line."`
+	Export exportCommand    `cmd:"" help:"Print the legal log, one JSON object a line."`
+	Seal   sealCommand      `cmd:"" help:"Seal the legal log now."`
+	Verify verifyLogCommand `cmd:"" help:"Verify the legal log, its seals and its anchors against each other."`
+	Expire expireCommand    `cmd:"" help:"Remove what is sealed and over 30 months old from the database."`
+}
+
+// openExisting opens the legal log of a configuration, if there is one.
+func openExisting(c *config.Config) (*legallog.Log, func() error, error) {
+	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
+		return nil, nil, &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
+	}
+	return openLegalLog(c)
 }
 
 type exportCommand struct {
@@ -26,24 +38,97 @@ func (x *exportCommand) Run(o out) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
-		return &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
-	}
-	log, closeLog, err := openLegalLog(c)
+	log, closeLog, err := openExisting(c)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
 	w := bufio.NewWriter(o)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // <message ids> stay readable
 	for row, err := range log.Events(context.Background(), legallog.Filter{ID: x.ID}) {
 		if err != nil {
 			return err
 		}
-		if err := encoder.Encode(row); err != nil {
+		line, err := row.Line()
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(line); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
+}
+
+type sealCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
+}
+
+// Run seals what this node has written since the last seal. It may run beside the
+// daemon, which logs in to the token too.
+func (x *sealCommand) Run(o out) error {
+	c, err := loadConfig(x.Config)
+	if err != nil {
+		return err
+	}
+	s := newServices(c, clock(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	defer s.close()
+	if err := s.openSigner(c); err != nil {
+		return err
+	}
+	if err := s.openLog(c); err != nil {
+		return err
+	}
+	sealer, err := s.sealer(&c.LegalLog)
+	if err != nil {
+		return err
+	}
+	made, err := sealer.Seal(context.Background(), s.provider.Clock())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o, "%d seals made in %s\n", made, c.LegalLog.Directory)
+	return err
+}
+
+type expireCommand struct {
+	Config string   `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
+	Files  []string `type:"path" placeholder:"DIR" help:"A directory with the sealed files of another node."`
+	ownerOption
+}
+
+// Run removes rows; the sealed files stay.
+func (x *expireCommand) Run(o out) error {
+	c, err := loadConfig(x.Config)
+	if err != nil {
+		return err
+	}
+	open, expire := func() (*legallog.Expiry, error) { return x.sqlite(c) }, (*legallog.Expiry).SQLite
+	if c.PostgreSQL.Given() {
+		open, expire = func() (*legallog.Expiry, error) { return x.postgresql(c) }, (*legallog.Expiry).PostgreSQL
+	}
+	expiry, err := open()
+	if err != nil {
+		return err
+	}
+	defer expiry.DB.Close()
+	expiry.Seals, expiry.Now = append([]string{c.LegalLog.Directory}, x.Files...), clock()()
+	gone, err := expire(expiry, context.Background())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o, "%d rows removed; the sealed files stay\n", gone)
+	return err
+}
+
+func (x *expireCommand) sqlite(c *config.Config) (*legallog.Expiry, error) {
+	if _, err := os.Stat(c.State.File); err != nil {
+		return nil, &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
+	}
+	db, err := openSQLite(c)
+	return &legallog.Expiry{DB: db}, err
+}
+
+func (x *expireCommand) postgresql(c *config.Config) (*legallog.Expiry, error) {
+	db, err := x.open(c)
+	return &legallog.Expiry{DB: db}, err
 }

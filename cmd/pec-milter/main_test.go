@@ -1,19 +1,24 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pec-milter/pec-milter/internal/directory"
+	"github.com/pec-milter/pec-milter/internal/legallog"
+	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/testpki"
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -29,7 +34,9 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata",
 		Setup: writeProvider,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"door": waitForDoor,
+			"door":       waitForDoor,
+			"appendrows": appendRows,
+			"tamper":     tamper,
 		},
 	})
 }
@@ -44,6 +51,33 @@ func waitForDoor(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("%s: nobody greets", args[0])
+}
+
+// appendRows appends rows to the legal log in a file: appendrows FILE COUNT.
+func appendRows(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", legallog.SQLiteDSN(ts.MkAbs(args[0])))
+	ts.Check(err)
+	defer db.Close()
+	log, err := legallog.Open(db, "mx1")
+	ts.Check(err)
+	defer log.Close()
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for range count {
+		ts.Check(log.Append(context.Background(), point.Event{Time: time.Now(), Kind: point.EventRefused, Subject: "L'oggetto"}))
+	}
+}
+
+// tamper changes the legal log in a file, as one does who may write the file:
+// tamper FILE STATEMENT.
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", legallog.SQLiteDSN(ts.MkAbs(args[0])))
+	ts.Check(err)
+	defer db.Close()
+	for _, statement := range []string{"DROP TRIGGER IF EXISTS events_no_update", "DROP TRIGGER IF EXISTS events_no_delete", args[1]} {
+		_, err := db.Exec(statement)
+		ts.Check(err)
+	}
 }
 
 func greets(path string) bool {

@@ -139,6 +139,10 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	if err := timer.unfinished.report(context.WithoutCancel(ctx), s.provider.Clock()); err != nil {
 		return err
 	}
+	logKeeper, err := s.logKeeper(&c.LegalLog)
+	if err != nil {
+		return err
+	}
 	stopFetching := beside(ctx, s.revocations.Run)
 	defer stopFetching()
 	all := doors(c, s.provider)
@@ -151,12 +155,15 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	defer stopTimer()
 	stopKeeper := keeper.start(ctx)
 	defer stopKeeper()
+	stopLogKeeper := every(ctx, timerPeriod, logKeeper.work)
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping: messages under way are finished first", "at_most", drainTime)
 	case err = <-failed:
 	}
-	return errors.Join(err, shutdown(all))
+	err = errors.Join(err, shutdown(all))
+	stopLogKeeper()
+	return errors.Join(err, logKeeper.anchor(context.WithoutCancel(ctx), s.provider.Clock()))
 }
 
 // beside runs something until ctx is done or it is stopped. stop waits for its end.

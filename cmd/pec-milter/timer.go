@@ -47,21 +47,22 @@ func (s *services) timer() *timer {
 // start makes it work at once and then every period, until ctx is done or it is
 // stopped. stop waits for what is under way.
 func (t *timer) start(ctx context.Context, period time.Duration) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	return every(ctx, period, t.work)
+}
+
+// every does a work at once and then every period, as start does.
+func every(ctx context.Context, period time.Duration, work func(context.Context)) (stop func()) {
+	return beside(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(period)
 		defer ticker.Stop()
 		for ctx.Err() == nil {
-			t.work(ctx)
+			work(ctx)
 			select {
 			case <-ctx.Done():
 			case <-ticker.C:
 			}
 		}
-	}()
-	return func() { cancel(); <-ended }
+	})
 }
 
 // work does what is due. What fails is tried again when it is due again.

@@ -38,6 +38,7 @@ type Config struct {
 	State           State           `toml:"state"`
 	Redis           Redis           `toml:"redis"`
 	PostgreSQL      PostgreSQL      `toml:"postgresql"`
+	LegalLog        LegalLog        `toml:"legal_log"`
 	Log             Log             `toml:"log"`
 }
 
@@ -292,6 +293,29 @@ type PostgreSQL struct {
 	Insecure bool `toml:"insecure"`
 }
 
+// LegalLog is how the legal log is sealed.
+type LegalLog struct {
+	// Directory is for the sealed files: path, made if it is not there; by default
+	// "legal-log" beside State.File.
+	Directory string `toml:"directory"`
+	// Anchors is the file to which the head of the log is written every minute: path,
+	// by default State.File with "-anchors" behind its name.
+	Anchors string `toml:"anchors"`
+	// MaxRows is the most rows of one sealed file; so many are sealed before the day
+	// is over: integer, default 1000000.
+	MaxRows int64 `toml:"max_rows"`
+	// Late is after which time it is an error that rows are not sealed, or a seal not
+	// time-stamped: duration, default "26h".
+	Late Duration `toml:"late"`
+	// TSA is the time-stamping authority: URL. Without it seals have no time stamp.
+	TSA string `toml:"tsa"`
+	// TSACA has the authorities of its certificate, in PEM: path, required with TSA.
+	TSACA string `toml:"tsa_ca"`
+	// TSAPolicy is the policy of the time stamps: an object identifier; by default
+	// any.
+	TSAPolicy OID `toml:"tsa_policy"`
+}
+
 // Log is the daemon's log on standard error, not the legal log.
 type Log struct {
 	Format string `toml:"format"` // "text" or "json", default "text"
@@ -319,6 +343,7 @@ func defaults() *Config {
 		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
 		PostgreSQL: PostgreSQL{Port: 5432},
+		LegalLog:   LegalLog{MaxRows: 1_000_000, Late: Duration{Duration: 26 * time.Hour}},
 		Log:        Log{Format: "text"},
 	}
 }

@@ -60,7 +60,11 @@ func TestLoadExample(t *testing.T) {
 		DirectorySync: DirectorySync{Interval: Duration{Duration: time.Hour}},
 
 		PostgreSQL: PostgreSQL{Port: 5432},
-		Log:        Log{Format: "text"},
+		LegalLog: LegalLog{
+			Directory: "/var/lib/pec-milter/legal-log", Anchors: "/var/lib/pec-milter/pec.db-anchors", MaxRows: 1000000,
+			Late: Duration{Duration: 26 * time.Hour},
+		},
+		Log: Log{Format: "text"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load(%s) = %+v, want %+v", example, got, want)
@@ -82,7 +86,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 27; shown != want {
+	if want := 29; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -99,7 +103,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
 		got.Directory.RevocationInterval != want.Directory.RevocationInterval || got.Directory.RevocationGrace != want.Directory.RevocationGrace ||
 		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until ||
-		!reflect.DeepEqual(got.Redis, want.Redis) {
+		got.LegalLog.MaxRows != want.LegalLog.MaxRows || got.LegalLog.Late != want.LegalLog.Late || !reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
 }

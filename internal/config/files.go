@@ -29,6 +29,9 @@ func (c *Config) references() []reference {
 	all = append(all, []reference{
 		{"accounts.file", &c.Accounts.File, checkFile},
 		{"state.file", &c.State.File, checkParent},
+		{"legal_log.directory", &c.LegalLog.Directory, checkParent},
+		{"legal_log.anchors", &c.LegalLog.Anchors, checkParent},
+		{"legal_log.tsa_ca", &c.LegalLog.TSACA, checkFile},
 		{"redis.password_file", &c.Redis.PasswordFile, checkPrivate},
 		{"redis.tls_ca", &c.Redis.TLSCA, checkFile},
 		{"redis.tls_certificate", &c.Redis.TLSCertificate, checkFile},

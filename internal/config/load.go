@@ -70,6 +70,7 @@ func (c *Config) resolve(directory string) {
 			*r.path = filepath.Join(directory, *r.path)
 		}
 	}
+	c.LegalLog.resolve(c.State.File)
 }
 
 // faults collects what is wrong with a file.

@@ -28,6 +28,7 @@ func (c *Config) validate(f *faults) {
 	}
 	c.Redis.validate(f)
 	c.PostgreSQL.validate(f)
+	c.LegalLog.validate(f)
 	c.Log.validate(f)
 }
 

@@ -90,6 +90,27 @@ func (h *Hex) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// OID is an object identifier, written in digits and dots.
+type OID struct {
+	Numbers []int // as in an asn1.ObjectIdentifier; nil: none
+	fault   error
+}
+
+// UnmarshalText reads an object identifier.
+func (o *OID) UnmarshalText(text []byte) error {
+	for part := range strings.SplitSeq(string(text), ".") {
+		number, err := strconv.Atoi(part)
+		if err != nil || number < 0 {
+			o.fault = fmt.Errorf("%q is no object identifier: write it as 1.3.6.1.4.1.1", text)
+		}
+		o.Numbers = append(o.Numbers, number)
+	}
+	if len(o.Numbers) < 2 {
+		o.fault = fmt.Errorf("%q is no object identifier: write it as 1.3.6.1.4.1.1", text)
+	}
+	return nil
+}
+
 // Socket is the address of a stream socket, written in the syntax of Postfix or
 // of Sendmail: unix:/path, local:/path, inet:host:port or inet:port@host. Its
 // fields are for net.Dial and net.Listen; the zero value is no socket.
