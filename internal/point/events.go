@@ -106,6 +106,13 @@ func givenUpEvent(t *Transaction, m *message, recipient, report string) Event {
 	return event
 }
 
+// lostEvent: an outbox recipient is given up, and its notice with it.
+func lostEvent(t *Transaction, recipient string, cause error) Event {
+	event := transactionEvent(EventUndelivered, DeliveryDoor, t)
+	event.Delivered, event.Detail = recipient, cause.Error()
+	return event
+}
+
 // issuingEvent: a notice of ours, of that size, is about to be injected.
 func issuingEvent(queueID string, n *pec.Notice, size int64, related []string) Event {
 	event := dataEvent(EventIssuing, DeliveryDoor, queueID, n.Data.Time, &n.Data)

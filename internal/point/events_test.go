@@ -1,6 +1,7 @@
 package point
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func TestEventsAreComplete(t *testing.T) {
 		{outcomeEvent(transaction, envelope, "bruno@alfa.example", outcome, true), "id reference provider delivered free"},
 		{outcomeEvent(transaction, envelope, "bruno@alfa.example", outcome, false), "id reference provider delivered error detail free"},
 		{givenUpEvent(transaction, &message{}, "ricevute@alfa.example", "report"), "reference delivered free"},
+		{lostEvent(transaction, "accettazione@outbox", errors.New("not recorded")), "reference delivered free"},
 		{issuing, "id reference provider reply-to receipt-type error detail virus notice to delivered related"},
 		{issuedEvent(issuing), "id reference provider reply-to receipt-type error detail virus notice to delivered related"},
 	}

@@ -44,9 +44,7 @@ func (d *DeliveryPoint) requeue(ctx context.Context, t *Transaction, recipient s
 // operator are told, and the queue is rid of it. Nobody else can be told: it has no
 // facts for a notice, and a refusal here would be an unsigned bounce.
 func (d *DeliveryPoint) giveUp(ctx context.Context, t *Transaction, recipient string, cause error) error {
-	row := transactionEvent(EventUndelivered, DeliveryDoor, t)
-	row.Delivered, row.Detail = recipient, cause.Error()
-	if err := d.Log.Append(ctx, row); err != nil {
+	if err := d.Log.Append(ctx, lostEvent(t, recipient, cause)); err != nil {
 		return errors.Join(cause, fmt.Errorf("logging that the notice of %s is lost: %w", recipient, err))
 	}
 	d.Logger.Error("a notice is lost: its outbox recipient was given up", "queue_id", t.QueueID, "recipient", recipient,
