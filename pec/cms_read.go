@@ -43,8 +43,8 @@ type cmsReceivedSigner struct {
 	Signature          []byte
 }
 
-// cmsSignature is a detached signature with one signer, whose certificate is
-// inside. Nothing of it is verified.
+// cmsSignature is a signature with one signer, whose certificate is inside.
+// Nothing of it is verified.
 type cmsSignature struct {
 	signer      cmsReceivedSigner
 	digest      cmsDigest
@@ -52,7 +52,7 @@ type cmsSignature struct {
 	others      []*x509.Certificate
 }
 
-// parseCMS reads a signature in DER or BER. The cheap checks come first.
+// parseCMS reads a detached signature in DER or BER. The cheap checks come first.
 func parseCMS(ber []byte) (*cmsSignature, error) {
 	der, err := berToDER(ber)
 	if err != nil {
@@ -62,17 +62,13 @@ func parseCMS(ber []byte) (*cmsSignature, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &cmsSignature{}
-	if err := s.readSigner(data.SignerInfos); err != nil {
-		return nil, err
+	if !data.Encapsulated.Type.Equal(oidData) || data.Encapsulated.Content.FullBytes != nil {
+		return nil, errors.New("signature is not detached")
 	}
-	certificates, err := parseCertificates(data.Certificates.Bytes)
-	if len(certificates) > 0 {
-		return s, s.pickCertificate(certificates)
-	}
-	return nil, errors.Join(errors.New("no certificate inside"), err)
+	return readSignature(data)
 }
 
+// parseSignedData reads a SignedData, whatever its content is.
 func parseSignedData(der []byte) (*cmsReceived, error) {
 	var info cmsContentInfo
 	if _, err := asn1.Unmarshal(der, &info); err != nil {
@@ -85,10 +81,20 @@ func parseSignedData(der []byte) (*cmsReceived, error) {
 	if _, err := asn1.Unmarshal(info.Content.Bytes, &data); err != nil {
 		return nil, fmt.Errorf("reading SignedData: %w", err)
 	}
-	if !data.Encapsulated.Type.Equal(oidData) || data.Encapsulated.Content.FullBytes != nil {
-		return nil, errors.New("signature is not detached")
-	}
 	return &data, nil
+}
+
+// readSignature reads the only signer, and the certificates.
+func readSignature(data *cmsReceived) (*cmsSignature, error) {
+	s := &cmsSignature{}
+	if err := s.readSigner(data.SignerInfos); err != nil {
+		return nil, err
+	}
+	certificates, err := parseCertificates(data.Certificates.Bytes)
+	if len(certificates) > 0 {
+		return s, s.pickCertificate(certificates)
+	}
+	return nil, errors.Join(errors.New("no certificate inside"), err)
 }
 
 // readSigner reads the only signer: of two, one might be a provider and the

@@ -60,17 +60,18 @@ type cmsContentInfo struct {
 type cmsSignedData struct {
 	Version          int
 	DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
-	ContentInfo      struct{ Type asn1.ObjectIdentifier }
-	Certificates     asn1.RawValue
-	SignerInfos      []cmsSignerInfo `asn1:"set"`
+	ContentInfo      struct {
+		Type    asn1.ObjectIdentifier
+		Content []byte `asn1:"explicit,optional,tag:0"` // nil: detached
+	}
+	Certificates asn1.RawValue
+	SignerInfos  []cmsSignerInfo `asn1:"set"`
 }
 
-// signDetached makes the detached CMS signature (DER, SHA-256) of a content
-// known by its digest: signer and intermediate certificates inside, signed
-// attributes contentType, signingTime, messageDigest, signingCertificateV2.
-// With an RSA key the same input gives the same bytes. The signature is
-// verified before it is returned (ErrSelfCheck).
-func signDetached(digest [32]byte, key crypto.Signer, chain []*x509.Certificate, at time.Time) ([]byte, error) {
+// signData makes a SignedData (DER) of a content known by its SHA-256, with the
+// content inside, or nil where it is detached. The signed attributes are those of
+// CAdES-BES (ETSI EN 319 122-1).
+func signData(digest [32]byte, content []byte, key crypto.Signer, chain []*x509.Certificate, at time.Time) ([]byte, error) {
 	if len(chain) == 0 {
 		return nil, errors.New("no signing certificate")
 	}
@@ -83,7 +84,7 @@ func signDetached(digest [32]byte, key crypto.Signer, chain []*x509.Certificate,
 		return nil, err
 	}
 	info := signerInfo(attributes, signature, chain[0])
-	return encodeSignedData(info, chain)
+	return encodeSignedData(info, content, chain)
 }
 
 // signedAttributes is the DER encoding of the SET OF signed attributes, in DER
@@ -160,7 +161,7 @@ func signerInfo(attributes, signature []byte, certificate *x509.Certificate) cms
 	}
 }
 
-func encodeSignedData(info cmsSignerInfo, chain []*x509.Certificate) ([]byte, error) {
+func encodeSignedData(info cmsSignerInfo, content []byte, chain []*x509.Certificate) ([]byte, error) {
 	var certificates []byte
 	for _, c := range chain {
 		certificates = append(certificates, c.Raw...)
@@ -171,7 +172,7 @@ func encodeSignedData(info cmsSignerInfo, chain []*x509.Certificate) ([]byte, er
 		Certificates:     asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: certificates},
 		SignerInfos:      []cmsSignerInfo{info},
 	}
-	data.ContentInfo.Type = oidData
+	data.ContentInfo.Type, data.ContentInfo.Content = oidData, content
 	inner, err := asn1.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encoding signature: %w", err)

@@ -17,7 +17,7 @@ import (
 // intermediates. With an RSA key the same input gives the same bytes. The
 // signature is verified before it is returned (ErrSelfCheck).
 func SignDetached(digest [32]byte, key crypto.Signer, chain []*x509.Certificate, at time.Time) ([]byte, error) {
-	return signDetached(digest, key, chain, at)
+	return signData(digest, nil, key, chain, at)
 }
 
 // VerifyDetached verifies a detached CMS signature of a content: its Content is

@@ -56,7 +56,7 @@ func (d *Draft) Sign(by Issuer) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the attached message: %w", err)
 	}
-	signature, err := signDetached(digest, by.Key, by.Chain, LegalTime(d.data.Time))
+	signature, err := SignDetached(digest, by.Key, by.Chain, LegalTime(d.data.Time))
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -35,13 +34,9 @@ func OpenSignedData(ber []byte) (*SignedData, error) {
 	if err != nil {
 		return nil, badSignature(err)
 	}
-	s := &cmsSignature{}
-	if err := s.readSigner(data.SignerInfos); err != nil {
+	s, err := readSignature(data)
+	if err != nil {
 		return nil, badSignature(err)
-	}
-	certificates, unread := parseCertificates(data.Certificates.Bytes)
-	if err := s.pickCertificate(certificates); err != nil {
-		return nil, badSignature(errors.Join(err, unread))
 	}
 	if err := checkKey(s.certificate.PublicKey); err != nil {
 		return nil, badSignature(err)
@@ -60,16 +55,9 @@ func OpenSignedData(ber []byte) (*SignedData, error) {
 
 // parseOpaque reads a SignedData with its content inside.
 func parseOpaque(der []byte) (*cmsReceived, []byte, error) {
-	var info cmsContentInfo
-	if _, err := asn1.Unmarshal(der, &info); err != nil {
-		return nil, nil, fmt.Errorf("reading ContentInfo: %w", err)
-	}
-	if !info.Type.Equal(oidSignedData) {
-		return nil, nil, fmt.Errorf("content type %v is not signed-data", info.Type)
-	}
-	var data cmsReceived
-	if _, err := asn1.Unmarshal(info.Content.Bytes, &data); err != nil {
-		return nil, nil, fmt.Errorf("reading SignedData: %w", err)
+	data, err := parseSignedData(der)
+	if err != nil {
+		return nil, nil, err
 	}
 	if !data.Encapsulated.Type.Equal(oidData) || data.Encapsulated.Content.FullBytes == nil {
 		return nil, nil, errors.New("it has no data inside: the signature is detached, or of something else")
@@ -80,7 +68,7 @@ func parseOpaque(der []byte) (*cmsReceived, []byte, error) {
 		return nil, nil, fmt.Errorf("reading the content: %d bytes after it: %w", len(rest), err)
 	}
 	content, err := joinOctets(nil, octets)
-	return &data, content, err
+	return data, content, err
 }
 
 // joinOctets appends an OCTET STRING; in BER it may come in pieces.
@@ -104,46 +92,11 @@ func joinOctets(content []byte, octets asn1.RawValue) ([]byte, error) {
 	return content, nil
 }
 
-// cmsOpaque is a SignedData with its content inside.
-type cmsOpaque struct {
-	Version          int
-	DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
-	ContentInfo      struct {
-		Type    asn1.ObjectIdentifier
-		Content []byte `asn1:"explicit,tag:0"`
-	}
-	Certificates asn1.RawValue
-	SignerInfos  []cmsSignerInfo `asn1:"set"`
-}
-
 // SignData makes a SignedData with its content inside, in DER, with SHA-256.
 // chain is the signing certificate, then its intermediates; at is the signing
 // time. The signature is verified before it is returned (ErrSelfCheck). With an
 // RSA key the same input gives the same bytes.
 func SignData(content []byte, key crypto.Signer, chain []*x509.Certificate, at time.Time) ([]byte, error) {
-	if len(chain) == 0 {
-		return nil, errors.New("no signing certificate")
-	}
-	attributes, err := signedAttributes(sha256.Sum256(content), chain[0], at)
-	if err != nil {
-		return nil, fmt.Errorf("encoding signed attributes: %w", err)
-	}
-	signature, err := signAttributes(attributes, key, chain[0])
-	if err != nil {
-		return nil, err
-	}
-	info := signerInfo(attributes, signature, chain[0])
-	data := cmsOpaque{
-		Version: 1, DigestAlgorithms: []pkix.AlgorithmIdentifier{info.DigestAlgorithm}, SignerInfos: []cmsSignerInfo{info},
-	}
-	data.ContentInfo.Type, data.ContentInfo.Content = oidData, content
-	data.Certificates = asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true}
-	for _, c := range chain {
-		data.Certificates.Bytes = append(data.Certificates.Bytes, c.Raw...)
-	}
-	inner, err := asn1.Marshal(data)
-	if err != nil {
-		return nil, fmt.Errorf("encoding signature: %w", err)
-	}
-	return asn1.Marshal(cmsContentInfo{oidSignedData, asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: inner}})
+	inside := append([]byte{}, content...) // not nil: that would be detached
+	return signData(sha256.Sum256(content), inside, key, chain, at)
 }

@@ -87,7 +87,7 @@ func TestOpenSignedDataRefuses(t *testing.T) {
 		{"other type of content", opensslSign(t, "a", s.alfa, "-nodetach", "-econtent_type", "1.2.3.4"), "no data inside"},
 		{"content changed", bytes.Replace(good, []byte("alfa.example"), []byte("beta.example"), 1), "digest"},
 		{"two signers", opensslSign(t, "a", s.alfa, "-nodetach", "-signer", chain, "-inkey", key), "more than one signer"},
-		{"no certificate", opensslSign(t, "a", s.alfa, "-nodetach", "-nocerts"), "certificate is not inside"},
+		{"no certificate", opensslSign(t, "a", s.alfa, "-nodetach", "-nocerts"), "no certificate inside"},
 		{"key exchanged", opensslSign(t, "a", s.alfa, "-nodetach", "-nocerts", "-certfile", twin(t, s.beta.Certificate().PublicKey)), "verification error"},
 		{"key too short", opensslSign(t, "a", s.alfa, "-nodetach", "-nocerts", "-certfile", twin(t, rsaPublic(1024, 65537))), "RSA key of 1024 bits"},
 		{"MD5", opensslSign(t, "a", s.alfa, "-nodetach", "-md", "md5"), "is not accepted"},
