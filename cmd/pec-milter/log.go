@@ -14,6 +14,7 @@ import (
 // logCommands are the commands on the legal log.
 type logCommands struct {
 	Export exportCommand    `cmd:"" help:"Print the legal log, one JSON object a line."`
+	Search searchCommand    `cmd:"" help:"Find messages in the legal log; the search itself is logged."`
 	Seal   sealCommand      `cmd:"" help:"Seal the legal log now."`
 	Verify verifyLogCommand `cmd:"" help:"Verify the legal log, its seals and its anchors against each other."`
 	Expire expireCommand    `cmd:"" help:"Remove what is sealed and over 30 months old from the database."`

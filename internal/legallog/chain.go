@@ -48,9 +48,9 @@ func headOf(ctx context.Context, db querier, node string) (Head, error) {
 // are written at its end, all at once: the database may be far away.
 type transaction struct {
 	*sql.Tx
-	node string
-	most int // rows in one statement
-	rows []Row
+	node    string
+	dialect *dialect
+	rows    []Row
 }
 
 // append appends rows to the log at the end of the transaction.
@@ -76,7 +76,7 @@ func (tx *transaction) flush(ctx context.Context) error {
 		}
 		head.Hash = row.Hash
 	}
-	for rows := range slices.Chunk(tx.rows, tx.most) {
+	for rows := range slices.Chunk(tx.rows, tx.dialect.rows) {
 		if err := tx.insert(ctx, rows); err != nil {
 			return err
 		}
@@ -94,24 +94,6 @@ func (tx *transaction) head(ctx context.Context) (Head, error) {
 		copy(head.Hash[:], hash)
 	}
 	return head, err
-}
-
-func (tx *transaction) insert(ctx context.Context, rows []Row) error {
-	var query strings.Builder
-	query.WriteString("INSERT INTO events (" + eventColumns + ") VALUES ")
-	var args []any
-	for i := range rows {
-		values, err := rows[i].values()
-		if err != nil {
-			return err
-		}
-		query.WriteString(placeholders(len(args), len(values), i > 0))
-		args = append(args, values...)
-	}
-	if _, err := tx.ExecContext(ctx, query.String(), args...); err != nil {
-		return fmt.Errorf("writing %d rows of the legal log: %w", len(rows), err)
-	}
-	return nil
 }
 
 // placeholders are ($n, $n+1, …), with a comma before if there are others.

@@ -53,6 +53,8 @@ func testConformance(t *testing.T, open opener) {
 		"the log is append-only":               testAppendOnly,
 		"rows are chained":                     testChain,
 		"rows are sealed":                      testSeal,
+		"search finds what is there":           testSearch,
+		"search: hostile text":                 testSearchHostile,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t, 1)[0]) })

@@ -25,6 +25,11 @@ type dialect struct {
 	// semicolon: it waits until all others have ended. Empty: the database does
 	// that by itself.
 	turn string
+	// index writes what is in a parameter, of the number for %d, into the table
+	// search: see indexed.
+	index string
+	// oneStatement: that can be one statement with the rows of the log.
+	oneStatement bool
 	// settings are those that the database must have.
 	settings []setting
 	// rows is how many rows of the log one statement inserts at most: many where
@@ -52,7 +57,11 @@ func SQLiteDSN(path string) string {
 }
 
 func sqliteDialect() dialect {
-	return dialect{name: goose.DialectSQLite3, migrations: "migrations/sqlite", rows: 1}
+	return dialect{
+		name: goose.DialectSQLite3, migrations: "migrations/sqlite", rows: 1,
+		index: `INSERT INTO search (term, time, seq)
+			SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each($%d)`,
+	}
 }
 
 // PostgreSQLSettings are the settings (run-time parameters) that each connection
@@ -75,6 +84,9 @@ func postgreSQLDialect() (dialect, error) {
 	return dialect{
 		name: goose.DialectPostgres, migrations: "migrations/postgresql", locker: locker, rows: 200, partitions: true,
 		turn: "LOCK TABLE turn IN EXCLUSIVE MODE; ",
+		index: `INSERT INTO search (term, time, seq)
+			SELECT (value->>0)::bigint, (value->>1)::bigint, (value->>2)::bigint FROM json_array_elements($%d::json) AS list (value)`,
+		oneStatement: true,
 		settings: []setting{
 			{"fsync", []string{"on"}, lost},
 			{"full_page_writes", []string{"on"}, lost},

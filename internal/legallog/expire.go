@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (x *Expiry) SQLite(ctx context.Context) (int64, error) {
 		if _, err := tx.ExecContext(ctx, "DROP TRIGGER "+trigger); err != nil {
 			return 0, err
 		}
-		deleted, err := x.deleteFrom(ctx, tx, "events")
+		deleted, err := x.deleteFrom(ctx, tx, "events", "search")
 		if err == nil {
 			_, err = tx.ExecContext(ctx, statement)
 		}
@@ -46,7 +47,7 @@ func (x *Expiry) PostgreSQL(ctx context.Context) (int64, error) {
 		if _, err := tx.ExecContext(ctx, "LOCK TABLE turn IN EXCLUSIVE MODE; ALTER TABLE events_other DISABLE TRIGGER events_append_only"); err != nil {
 			return 0, err
 		}
-		gone, err := x.deleteFrom(ctx, tx, "events_other")
+		gone, err := x.deleteFrom(ctx, tx, "events_other", "search_other")
 		if err == nil {
 			_, err = tx.ExecContext(ctx, "ALTER TABLE events_other ENABLE TRIGGER events_append_only")
 		}
@@ -81,8 +82,8 @@ func (x *Expiry) transact(ctx context.Context, work func(*sql.Tx) (int64, error)
 	return gone, nil
 }
 
-// deleteFrom deletes the rows of a table that may go.
-func (x *Expiry) deleteFrom(ctx context.Context, tx *sql.Tx, table string) (int64, error) {
+// deleteFrom deletes the rows of a table that may go, and what finds them.
+func (x *Expiry) deleteFrom(ctx context.Context, tx *sql.Tx, table, index string) (int64, error) {
 	sealed, err := x.sealed()
 	if err != nil {
 		return 0, err
@@ -100,7 +101,9 @@ func (x *Expiry) deleteFrom(ctx context.Context, tx *sql.Tx, table string) (int6
 		}
 		gone += deleted
 	}
-	return gone, nil
+	_, err = tx.ExecContext(ctx, "DELETE FROM "+index+" WHERE time < $1 AND NOT EXISTS (SELECT 1 FROM "+table+
+		" e WHERE e.seq = "+index+".seq AND e.time = "+index+".time)", cutoff(x.Now).UnixMicro())
+	return gone, err
 }
 
 // sealed is the last row of each node that is in a signed seal.
@@ -179,6 +182,6 @@ func (x *Expiry) drop(ctx context.Context, tx *sql.Tx, partition string) (int64,
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, "DROP TABLE "+partition)
+	_, err = tx.ExecContext(ctx, "DROP TABLE "+partition+", search"+strings.TrimPrefix(partition, "events"))
 	return all, err
 }

@@ -39,7 +39,7 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 		"REVOKE ALL ON ALL TABLES IN SCHEMA $schema FROM $role",
 		"GRANT USAGE ON SCHEMA $schema TO $role",
 		"GRANT SELECT ON ALL TABLES IN SCHEMA $schema TO $role",
-		"GRANT INSERT ON events, outcomes TO $role",
+		"GRANT INSERT ON events, search, outcomes TO $role",
 		"GRANT INSERT, UPDATE ON intents, claims, verdicts, waits TO $role",
 		"GRANT UPDATE ON turn TO $role", // to lock it
 		"GRANT EXECUTE ON FUNCTION events_month(BIGINT) TO $role",

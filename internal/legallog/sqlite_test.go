@@ -113,13 +113,16 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT own FROM verdicts WHERE digest = $1 AND certificate = $2":                                                                        "sqlite_autoindex_verdicts",
 		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                          "sqlite_autoindex_intents",
 		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                           "INTEGER PRIMARY KEY",
-		"SELECT outcome FROM outcomes WHERE key = $1":                                                                                            "sqlite_autoindex_outcomes",
-		"SELECT id FROM intents WHERE id = $1":                                                                                                   "sqlite_autoindex_intents",
+		placesQuery: "SEARCH search USING PRIMARY KEY (term=? AND (time,seq)>(?,?) AND time<?)",
+		"SELECT seq FROM events WHERE id <> '' AND id IN ($1, $2) ORDER BY seq":    "events_id",
+		"SELECT seq FROM events WHERE time >= 1 AND time <= 2 AND seq IN ($1, $2)": "INTEGER PRIMARY KEY",
+		"SELECT outcome FROM outcomes WHERE key = $1":                              "sqlite_autoindex_outcomes",
+		"SELECT id FROM intents WHERE id = $1":                                     "sqlite_autoindex_intents",
 	}
 	for query, want := range tests {
 		var id, parent, unused int
 		var plan string
-		err := log.db.QueryRow("EXPLAIN QUERY PLAN "+query, 1, 1).Scan(&id, &parent, &unused, &plan)
+		err := log.db.QueryRow("EXPLAIN QUERY PLAN "+query, 1, 1, 1, 1).Scan(&id, &parent, &unused, &plan)
 		if err != nil || !strings.Contains(plan, want) || strings.HasPrefix(plan, "SCAN") && want != "intents_unfinished" {
 			t.Errorf("%s: plan %q, %v, want %s", query, plan, err, want)
 		}

@@ -116,7 +116,7 @@ func (w *writer) transact(batch []*step) error {
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	tx := &transaction{Tx: begun, node: w.node, most: w.dialect.rows}
+	tx := &transaction{Tx: begun, node: w.node, dialect: &w.dialect}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
 	if err := w.prepare(ctx, tx); err != nil {
 		return err

@@ -52,6 +52,9 @@ const (
 	EventUndelivered  EventKind = "undelivered"  // delivery: failed for good
 	EventIssuing      EventKind = "issuing"      // a notice is about to be injected
 	EventIssued       EventKind = "issued"       // the notice is in the queue
+	EventSearched     EventKind = "searched"     // a command: somebody searches the log
+	EventReissued     EventKind = "reissued"     // a command: somebody has a notice made again
+	EventExtracted    EventKind = "extracted"    // a command: somebody takes evidence from the log
 )
 
 // intentEvent: a door has taken a message, or refuses a submission.
@@ -173,4 +176,25 @@ func dataEvent(kind EventKind, door Door, queueID string, at time.Time, d *pec.C
 		event.Error = ""
 	}
 	return event
+}
+
+// SearchedEvent: somebody searches the legal log. detail is who, for what and why.
+func SearchedEvent(at time.Time, detail string) Event {
+	return Event{Time: at, Kind: EventSearched, Detail: detail}
+}
+
+// ReissuedEvent: somebody has a notice made again, which gets a Message-ID of its
+// own, without <>.
+func ReissuedEvent(at time.Time, issued Event, noticeID, detail string) Event {
+	issued.Time, issued.Kind, issued.Detail, issued.Size = at, EventReissued, detail, 0
+	issued.Related, issued.NoticeID, issued.NoticeTo = []string{issued.NoticeID}, noticeID, ""
+	return issued
+}
+
+// ExtractedEvent: somebody takes evidence about a message, known by a row about it.
+func ExtractedEvent(at time.Time, about Event, detail string) Event {
+	return Event{
+		Time: at, Kind: EventExtracted, ID: about.ID, Reference: about.Reference, Sender: about.Sender,
+		Recipients: about.Recipients, Subject: about.Subject, Detail: detail,
+	}
 }
