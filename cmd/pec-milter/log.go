@@ -15,6 +15,7 @@ import (
 type logCommands struct {
 	Export exportCommand    `cmd:"" help:"Print the legal log, one JSON object a line."`
 	Search searchCommand    `cmd:"" help:"Find messages in the legal log; the search itself is logged."`
+	Audit  auditCommand     `cmd:"" help:"Check the legal log by the rules that hold for every finished message."`
 	Seal   sealCommand      `cmd:"" help:"Seal the legal log now."`
 	Verify verifyLogCommand `cmd:"" help:"Verify the legal log, its seals and its anchors against each other."`
 	Expire expireCommand    `cmd:"" help:"Remove what is sealed and over 30 months old from the database."`

@@ -229,11 +229,10 @@ func (s *faultStage) judgeLogs(t *tally, l *load) error {
 				t.tell(&t.wrong, "log of %s: %s: %s", p.Name, id, fault)
 			}
 		}
-		breaches, err := legallog.Audit(asRows(finished))
-		if err != nil {
-			return err
-		}
-		for _, b := range breaches {
+		for b, err := range new(legallog.Audit).Breaches(asRows(finished)) {
+			if err != nil {
+				return err
+			}
 			t.tell(&t.wrong, "log of %s: %v", p.Name, b)
 		}
 	}
@@ -275,8 +274,12 @@ func outOfOrder(rows []LogRow) (faults []string) {
 
 func asRows(rows []LogRow) iter.Seq2[legallog.Row, error] {
 	return func(yield func(legallog.Row, error) bool) {
-		for _, row := range rows {
-			if !yield(row.asRow(), nil) {
+		for n, r := range rows {
+			row := legallog.Row{Seq: int64(n), Event: point.Event{
+				Time: r.Time, Kind: r.Kind, Door: r.Door, ID: r.ID, Reference: r.Reference, Notice: r.Notice, NoticeID: r.NoticeID,
+				Sender: r.Sender, Recipients: r.Recipients, Subject: r.Subject, Delivered: r.Delivered, TakenFor: r.TakenFor, Detail: r.Detail,
+			}}
+			if !yield(row, nil) {
 				return
 			}
 		}

@@ -3,7 +3,9 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os/exec"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/legallog"
@@ -53,32 +55,21 @@ type AboutMessage struct {
 
 // Audit checks the provider's legal log by the rules for a day's finished messages.
 func (p *Provider) Audit() ([]AboutMessage, error) {
-	_, rows, err := p.LegalLog()
-	if err != nil {
-		return nil, err
+	printed, err := p.Command("log", "audit", "--json", "--config", p.ConfigFile())
+	var bad *exec.ExitError
+	if err != nil && (!errors.As(err, &bad) || bad.ExitCode() != 1) {
+		return nil, fmt.Errorf("legal log of %s: %w", p.Name, err)
 	}
-	addresses := make(map[string][]string)
-	breaches, err := legallog.Audit(func(yield func(legallog.Row, error) bool) {
-		for _, row := range rows {
-			addresses[row.ID] = append(addresses[row.ID], row.Sender)
-			for _, r := range row.Recipients {
-				addresses[row.ID] = append(addresses[row.ID], r.Address)
-			}
-			if !yield(row.asRow(), nil) {
-				return
-			}
-		}
-	})
 	var about []AboutMessage
-	for _, b := range breaches {
-		about = append(about, AboutMessage{b, addresses[b.ID]})
+	for line := range bytes.Lines(printed) {
+		var b legallog.Breach
+		if err := json.Unmarshal(line, &b); err != nil {
+			return nil, fmt.Errorf("legal log of %s: %q: %w", p.Name, line, err)
+		}
+		about = append(about, AboutMessage{b, append(b.Recipients, b.Sender)})
 	}
-	return about, err
-}
-
-func (r LogRow) asRow() legallog.Row {
-	return legallog.Row{Event: point.Event{
-		Time: r.Time, Kind: r.Kind, Door: r.Door, ID: r.ID, Reference: r.Reference, Notice: r.Notice, NoticeID: r.NoticeID,
-		Sender: r.Sender, Recipients: r.Recipients, Subject: r.Subject, Delivered: r.Delivered, TakenFor: r.TakenFor, Detail: r.Detail,
-	}}
+	if (len(about) > 0) != (bad != nil) {
+		return nil, fmt.Errorf("legal log of %s: %d breaches, and the command ended with: %v", p.Name, len(about), err)
+	}
+	return about, nil
 }

@@ -2,9 +2,11 @@ package legallog
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/pec"
@@ -72,20 +74,78 @@ func TestAudit(t *testing.T) {
 		{"refused and accepted", with(row(point.EventRefused, "", "")), "refused, and accepted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			breaches, err := Audit(func(yield func(Row, error) bool) {
+			breaches := breachesOf(t, &Audit{}, func(yield func(Row, error) bool) {
 				for n, e := range c.rows {
 					if !yield(Row{Seq: int64(n), Event: e}, nil) {
 						return
 					}
 				}
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
 			got := fmt.Sprint(breaches)
 			if (len(breaches) == 0) != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("got %v, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func breachesOf(t testing.TB, a *Audit, rows iter.Seq2[Row, error]) (found []Breach) {
+	t.Helper()
+	for b, err := range a.Breaches(rows) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, b)
+	}
+	return found
+}
+
+// testAuditOfDays: messages are judged by the day on which they came, with all their
+// rows, whenever those came.
+func testAuditOfDays(t *testing.T, log *Log) {
+	const day = 24 * time.Hour
+	message := func(id string, at time.Time, ended time.Duration) (rows []point.Event) {
+		e := point.Event{Time: at, Kind: point.EventAccepted, ID: id, Sender: "s@x.example",
+			Recipients: []pec.Recipient{{Address: "r@y.example", Kind: pec.Certified}}}
+		rows = append(rows, e)
+		e.Kind, e.Notice, e.NoticeID = point.EventIssued, pec.Acceptance, "a"+id
+		rows = append(rows, e)
+		e.Kind, e.Notice, e.NoticeID, e.TakenFor = point.EventNotification, pec.ServerAcceptance, "p"+id, []string{"r@y.example"}
+		rows = append(rows, e)
+		e.Notice, e.NoticeID, e.TakenFor, e.Delivered, e.Time = pec.Delivery, "c"+id, nil, "r@y.example", at.Add(ended)
+		return append(rows, e)
+	}
+	whole, slow, lost := message("whole", t0, 0), message("slow", t0.Add(day), 9*day), message("lost", t0.Add(2*day), 0)
+	mustAppend(t, log, whole...)
+	mustAppend(t, log, slow[:3]...)
+	mustAppend(t, log, lost[:3]...)
+	mustAppend(t, log, message("later", t0.Add(8*day), 0)...)
+	mustAppend(t, log, slow[3])
+	mustAppend(t, log, message("orphan", t0.Add(10*day), 0)[1:]...)
+	for _, c := range []struct {
+		from, to time.Time
+		want     []string
+	}{
+		{time.Time{}, time.Time{}, []string{"lost", "orphan"}},
+		{t0, t0.Add(day), nil},
+		{t0.Add(day), t0.Add(2 * day), nil},
+		{t0.Add(2 * day), t0.Add(3 * day), []string{"lost"}},
+		{time.Time{}, t0.Add(2 * day), nil},
+		{time.Time{}, t0.Add(3 * day), []string{"lost"}},
+		{t0.Add(4 * day), time.Time{}, []string{"orphan"}},
+		{t0.Add(90 * day), time.Time{}, nil},
+	} {
+		var got []string
+		for b, err := range log.Breaches(ctx, c.from, c.to, nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(got, b.ID) {
+				got = append(got, b.ID)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("from %v to %v: breaches in %v, want %v", c.from, c.to, got, c.want)
+		}
 	}
 }

@@ -55,6 +55,7 @@ func testConformance(t *testing.T, open opener) {
 		"rows are sealed":                      testSeal,
 		"search finds what is there":           testSearch,
 		"search: hostile text":                 testSearchHostile,
+		"audit of days":                        testAuditOfDays,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open(t, 1)[0]) })

@@ -68,10 +68,11 @@ func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
 
 // Filter chooses rows of the log. Its zero value chooses all.
 type Filter struct {
-	After int64  // only rows with a greater Seq
-	ID    string // only rows of this PEC msgid, without <>
-	Node  string // only rows of this node
-	Limit int    // at most so many rows
+	After  int64  // only rows with a greater Seq
+	Before int64  // only rows with a smaller Seq; 0: no bound
+	ID     string // only rows of this PEC msgid, without <>
+	Node   string // only rows of this node
+	Limit  int    // at most so many rows
 }
 
 // Events reads the log in its order. After an error it gives no more rows.
@@ -109,6 +110,10 @@ func (l *Log) page(ctx context.Context, filter Filter, size int) ([]Row, error) 
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	where, args := "seq > $1", []any{filter.After}
+	if filter.Before != 0 {
+		args = append(args, filter.Before)
+		where += fmt.Sprintf(" AND seq < $%d", len(args))
+	}
 	if filter.ID != "" {
 		args = append(args, text(filter.ID))
 		where += fmt.Sprintf(" AND id = $%d AND id <> ''", len(args))
