@@ -22,6 +22,7 @@ type goldenCase struct {
 	Envelope *CertificationData
 	Anomaly  *CertificationData
 	Notice   *Notice
+	Reissue  *Reissue // of the notice
 }
 
 // TestGolden: each message of testdata/golden is issued again byte for byte; IN-01,
@@ -105,6 +106,9 @@ func draftGolden(t *testing.T, dir string, c goldenCase, by Issuer) (*Draft, err
 	if c.Notice != nil {
 		if in != nil {
 			c.Notice.Original = enclosedGolden(t, c.Notice.Type, in)
+		}
+		if c.Reissue != nil {
+			return NewReissue(*c.Notice, *c.Reissue, by)
 		}
 		return NewNotice(*c.Notice, by)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Issuer is who signs a PEC message.
@@ -26,8 +27,9 @@ type Issuer struct {
 type Draft struct {
 	Header Header // without the MIME fields
 	data   CertificationData
-	text   string // readable, UTF-8, LF
-	xml    []byte // daticert.xml; nil in an anomaly envelope
+	at     time.Time // when it is signed; zero: the time of data
+	text   string    // readable, UTF-8, LF
+	xml    []byte    // daticert.xml; nil in an anomaly envelope
 	// attached is the message that is enclosed, in pieces; none where there is none.
 	attached []Body
 	eightBit bool // attached has bytes over 127
@@ -43,7 +45,7 @@ type Signed struct {
 }
 
 // Sign signs the draft: multipart/signed, detached, SHA-256 (RFC 6109 section
-// 2.1). The signing time is the time of the certification data. The attached
+// 2.1). The signing time is the time of the certification data, but for a re-issue. The attached
 // message is read twice, here and when the body is written. Errors are those
 // of the key, ErrSelfCheck, or of reading the attached message.
 func (d *Draft) Sign(by Issuer) (*Signed, error) {
@@ -56,7 +58,11 @@ func (d *Draft) Sign(by Issuer) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the attached message: %w", err)
 	}
-	signature, err := SignDetached(digest, by.Key, by.Chain, LegalTime(d.data.Time))
+	at := d.data.Time
+	if !d.at.IsZero() {
+		at = d.at
+	}
+	signature, err := SignDetached(digest, by.Key, by.Chain, LegalTime(at))
 	if err != nil {
 		return nil, err
 	}

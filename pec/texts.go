@@ -27,6 +27,10 @@ type textFacts struct {
 	Detail     string
 	Virus      string
 	ID         string
+
+	// Of a re-issue alone.
+	Today, Provider, Issued, NoticeID string
+	Enclosed                          bool // the notice enclosed the original message
 }
 
 type flaggedRecipient struct{ Address, Flag string }
@@ -44,6 +48,11 @@ func readableText(name string, d *CertificationData, virus string) (string, erro
 	for _, address := range d.TakenFor {
 		facts.TakenFor = append(facts.TakenFor, withoutControls(address))
 	}
+	return filled(name, facts)
+}
+
+// filled is the template of that name, filled.
+func filled(name string, facts textFacts) (string, error) {
 	var b strings.Builder
 	if err := texts.ExecuteTemplate(&b, name+".txt", facts); err != nil {
 		return "", fmt.Errorf("text %s: %w", name, err)
