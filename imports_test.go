@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/directory":        {"pec", "internal/point"},
 	"internal/doctor":           {"pec", "internal/point"},
 	"internal/fault":            {"pec", "internal/point"},
+	"internal/evidence":         {},
 	"internal/explore":          {"pec", "internal/point", "internal/fault", "internal/testpki"},
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},
 	"internal/legallog":         {"pec", "internal/point"},

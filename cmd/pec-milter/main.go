@@ -46,6 +46,8 @@ type commands struct {
 	Directory   directoryCommands `cmd:"" help:"The PEC providers directory."`
 	HSM         hsmCommands       `cmd:"" name:"hsm" help:"The signing key."`
 	Log         logCommands       `cmd:"" help:"The legal log."`
+	Receipt     receiptCommands   `cmd:"" help:"Receipts and other notices."`
+	Evidence    evidenceCommand   `cmd:"" help:"Write what the legal log has of a message into an archive that openssl can verify."`
 	Database    databaseCommands  `cmd:"" help:"The PostgreSQL database."`
 	Version     versionCommand    `cmd:"" help:"Show the version."`
 }

@@ -14,7 +14,7 @@ set -eu
 # The servers that the stories run, their networks, the second judges (openssl, xmllint), and a
 # C compiler for PKCS#11 and the race detector.
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
-	dovecot-sieve clamav-daemon softhsm2 redis-server postgresql slapd ldap-utils iproute2 openssl libxml2-utils gcc libc6-dev
+	dovecot-sieve clamav-daemon softhsm2 redis-server postgresql slapd ldap-utils iproute2 openssl unzip libxml2-utils gcc libc6-dev
 	ca-certificates'
 
 compared='opendkim amavisd-new'

@@ -33,6 +33,23 @@ func Authorities(directory string) (*pec.Trust, error) {
 	return &pec.Trust{Roots: a.roots, Intermediates: a.intermediates}, nil
 }
 
+// Certificates are those that Authorities trusts, roots and others.
+func Certificates(directory string) ([]*x509.Certificate, error) {
+	paths, faults, err := certificateFiles(directory)
+	if err = errors.Join(append(faults, err)...); err != nil {
+		return nil, err
+	}
+	var all []*x509.Certificate
+	for _, path := range paths {
+		certificates, bad := readCertificateFile(path)
+		if err := errors.Join(bad...); err != nil {
+			return nil, err
+		}
+		all = append(all, certificates...)
+	}
+	return all, nil
+}
+
 // readAuthorities reads all certificates of a directory's PEM files: the
 // self-signed ones are roots. One that cannot be used is left out and told in
 // the faults; without any root the directory is an error.
