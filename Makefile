@@ -8,6 +8,8 @@
 # make bench QUICK=1
 #              the same in a few minutes
 # make check   the quick one: format, vet, staticcheck, race
+# make bench-log
+#              search in 10 million rows of the legal log, and the audit of a day of a million
 # make explore everything that can go wrong, up to 3 times in one execution
 # make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter
@@ -25,7 +27,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build build-movable demo demo-stop test faults nodes bench check explore fuzz format clean setup
+.PHONY: build build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -52,6 +54,7 @@ test: setup
 	$(GO) test -count=1 -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -count=1 ./internal/explore -args -faults 1
 	$(GO) test -count=1 -run 'TestMillionBadFrames|TestManyLarge' ./milter # at their full size
+	$(GO) test -count=1 -run 'TestLarge' ./internal/legallog # likewise
 	$(GO) test -count=1 -timeout 20m -tags integration ./internal/integration/...
 
 # make faults FAULTS=FP-14,FP-20 tries these points alone, BACKENDS=sqlite (or
@@ -89,6 +92,13 @@ check: format
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
 	$(STATICCHECK) -tags measured ./cmd/...
 	$(GO) test -race -count=1 ./...
+
+# LOG_ROWS=1000000 for fewer; TMPDIR needs 2 GB for each million.
+LOG_ROWS ?= 10000000
+LOG_DAY  ?= 1000000
+
+bench-log:
+	$(GO) test -count=1 -v -timeout 12h -run TestLarge ./internal/legallog -args -rows $(LOG_ROWS) -day $(LOG_DAY)
 
 explore:
 	$(GO) test -count=1 -v -timeout 30m -run TestExplore ./internal/explore -args -faults 3
