@@ -22,7 +22,9 @@ func TestJudgementIsLogged(t *testing.T) {
 	}{
 		{"good", func(*world) {}, true, ""},
 		{"SG-14 not in the directory", func(w *world) { w.providers = w.providers[:1] }, false, "not in the PEC providers directory"},
-		{"SG-16 expired", func(w *world) { w.now = w.now.AddDate(2, 0, 0) }, false, "not valid at this time"},
+		{"SG-16 expired", func(w *world) {
+			w.certifyBeta(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = w.now.AddDate(0, 0, -2), w.now.AddDate(0, 0, -1) })
+		}, false, "not valid at this time"},
 		{"SG-18 revoked", func(w *world) { w.revokeBeta(t) }, false, "certificate is revoked"},
 		{"SG-26 no key usage", func(w *world) { w.certifyBeta(t, testpki.WithoutKeyUsage()) }, true, "no key usage digitalSignature"},
 		{"SG-26 basic constraints", func(w *world) {
