@@ -85,7 +85,7 @@ func works(t testing.TB) []work {
 		{"sign a notice", 355, func() error { _, err := notice.Sign(by); return err }},
 		{"verify", 590, func() error { _, err := pec.VerifySignature(envelope, nil); return err }},
 		{"verify 1 MB", 590, func() error { _, err := pec.VerifySignature(envelopeLarge, nil); return err }},
-		{"classify", 970, func() error { return correct(pec.Classify(envelope, trust, now)) }},
+		{"classify", 1080, func() error { return correct(pec.Classify(envelope, trust, now)) }},
 		{"certification data written", 58, func() error { acceptance.Data.XML(); return nil }},
 		{"certification data read", 205, func() error { _, err := pec.ParseCertificationData(bytes.NewReader(xml)); return err }},
 		{"breve", 197, func() error { return brief(smallText) }},
