@@ -203,7 +203,7 @@ func fillPostgreSQL(t *testing.T, db *sql.DB, owner *sql.DB, g *large) {
 const months30 = 30 * 30 * 24 * time.Hour
 
 // TestLargeSQLite and TestLargePostgreSQL search a large log. What is bounded here is
-// what is read; the times are told (docs/operations.md has those of 10 million rows).
+// what is read; the times are told.
 func TestLargeSQLite(t *testing.T) {
 	log := openFile(t, filepath.Join(t.TempDir(), "log.db"))
 	g := newLarge(*largeRows, t0.AddDate(0, -30, 0), months30)
