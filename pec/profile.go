@@ -2,12 +2,11 @@ package pec
 
 import "crypto/x509"
 
-// Deviations are what the signer's certificate has otherwise than RFC 6109
+// Deviations are what a signer's certificate has otherwise than RFC 6109
 // section 5.5.2 demands; none for a certificate that follows it. They are worth
 // a line in the log, no more: the directory lists the certificate, and a
 // provider whose authority was careless still delivers mail.
-func (s *Signature) Deviations() []string {
-	c := s.Certificate
+func Deviations(c *x509.Certificate) []string {
 	var odd []string
 	for _, rule := range []struct {
 		broken bool

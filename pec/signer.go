@@ -43,7 +43,7 @@ func (v *verifier) checkSigner(soFar bool) (trusted bool, err error) {
 // checkProfile warns of a certificate that is not as RFC 6109 section 5.5.2 has
 // it: peers have had such ones, and they are in the directory.
 func (v *verifier) checkProfile() {
-	if odd := v.Signature.Deviations(); len(odd) > 0 {
+	if odd := Deviations(v.Signature.Certificate); len(odd) > 0 {
 		v.warned(StepCertificate, strings.Join(odd, "; "))
 	} else {
 		v.passed(StepCertificate, "the profile of RFC 6109 section 5.5.2")

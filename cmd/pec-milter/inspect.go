@@ -104,7 +104,7 @@ func (p *printer) certificate(s *pec.Signature) {
 	c := describeCertificate(s.Certificate)
 	p.line("certificate: %s\n  issuer   %s\n  serial   %s\n  address  %q\n  valid    %s to %s\n  SHA-256  %s", c.Subject, c.Issuer, c.Serial,
 		c.Addresses, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), c.SHA256)
-	for _, odd := range s.Deviations() {
+	for _, odd := range pec.Deviations(s.Certificate) {
 		p.line("  warning  %s", odd)
 	}
 }

@@ -242,6 +242,9 @@ func checkCertificate(p *point.Provider, chain []*x509.Certificate) error {
 				cmp.Or(nameOf(owner), "nobody"), provider.Name)
 		}
 	}
+	if odd := pec.Deviations(chain[0]); len(odd) > 0 {
+		p.Logger.Warn("signing certificate is not as RFC 6109 section 5.5.2 demands: peers may mind, ask the authority for one that is", "has", odd)
+	}
 	return nil
 }
 

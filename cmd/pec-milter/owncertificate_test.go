@@ -128,14 +128,16 @@ func TestAcceptCertificate(t *testing.T) {
 		listed      bool
 		lists       []*x509.RevocationList
 		want        string // empty: it is taken
+		warning     string
 	}{
-		{"good", certify(ca, address), true, []*x509.RevocationList{list}, ""},
-		{"of no list", certify(ca, address), true, nil, ""},
-		{"not in the directory", certify(ca, address), false, nil, "not in the providers directory"},
-		{"for another address", certify(ca, "x@alfa.example"), true, nil, "provider.address"},
-		{"not yet valid", certify(ca, address, later), true, nil, "the certificate is valid from"},
-		{"of another authority", certify(other, address), true, nil, "does not lead to a trusted authority"},
-		{"revoked", revoked, true, []*x509.RevocationList{list}, "certificate is revoked"},
+		{"good", certify(ca, address), true, []*x509.RevocationList{list}, "", ""},
+		{"of no list", certify(ca, address), true, nil, "", ""},
+		{"not of the profile", certify(ca, address, testpki.WithoutKeyUsage()), true, nil, "", "no key usage digitalSignature"},
+		{"not in the directory", certify(ca, address), false, nil, "not in the providers directory", ""},
+		{"for another address", certify(ca, "x@alfa.example"), true, nil, "provider.address", ""},
+		{"not yet valid", certify(ca, address, later), true, nil, "the certificate is valid from", ""},
+		{"of another authority", certify(other, address), true, nil, "does not lead to a trusted authority", ""},
+		{"revoked", revoked, true, []*x509.RevocationList{list}, "certificate is revoked", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			trust := &ownTrust{pec.Trust{Roots: x509.NewCertPool(), Revocations: test.lists}}
@@ -145,10 +147,17 @@ func TestAcceptCertificate(t *testing.T) {
 				provider.Certificates = []*x509.Certificate{test.certificate}
 			}
 			trust.Directory = oneProvider{provider}
-			p := &point.Provider{Trust: trust, Identity: point.Identity{Address: address, Domains: []string{"alfa.example"}}}
+			var log strings.Builder
+			p := &point.Provider{
+				Trust: trust, Identity: point.Identity{Address: address, Domains: []string{"alfa.example"}},
+				Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			}
 			err := acceptCertificate(p, []*x509.Certificate{test.certificate}, now)
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if !strings.Contains(log.String(), test.warning) || test.warning == "" && log.Len() > 0 {
+				t.Errorf("log: %s, want %q", &log, test.warning)
 			}
 		})
 	}

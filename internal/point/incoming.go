@@ -111,7 +111,7 @@ func (p *Provider) logJudgement(t *Transaction, c *pec.Classification) {
 	if c.Provider == nil {
 		return
 	}
-	if odd := c.Signature.Deviations(); len(odd) > 0 {
+	if odd := pec.Deviations(c.Signature.Certificate); len(odd) > 0 {
 		p.Logger.Warn("certificate of another provider without the profile of RFC 6109 section 5.5.2", "queue_id", t.QueueID,
 			"provider", c.Provider.Name, "odd", odd)
 	}
