@@ -1,7 +1,9 @@
 package pec
 
 import (
+	"crypto/sha1"
 	"crypto/x509"
+	"encoding/hex"
 	"strings"
 )
 
@@ -34,9 +36,17 @@ type Directory interface {
 	// Case does not matter.
 	ByDomain(domain string) *Provider
 	// ByCertificateHash are the providers that list a certificate with this
-	// SHA-1 hash: the hash of its DER bytes in hexadecimal digits of either
-	// case. The caller compares the whole certificate.
+	// CertificateHash, in digits of either case. The caller compares the whole
+	// certificate.
 	ByCertificateHash(hash string) []*Provider
+}
+
+// CertificateHash is the providerCertificateHash of a certificate in DER (RFC 6109
+// section 4.5.1): SHA-1, in hexadecimal digits of lower case. The directory is
+// keyed by it, and nobody trusts it: the whole certificate is compared too.
+func CertificateHash(der []byte) string {
+	sum := sha1.Sum(der)
+	return hex.EncodeToString(sum[:])
 }
 
 // Domain is the domain of an address in lower case; empty where the address

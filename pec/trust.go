@@ -1,9 +1,7 @@
 package pec
 
 import (
-	"crypto/sha1"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,9 +70,8 @@ func (t *Trust) Provider(sig *Signature, at time.Time) (*Provider, error) {
 // records are the directory's records that list a certificate. The hash only
 // finds them: it is weak, the certificates themselves are compared.
 func (t *Trust) records(c *x509.Certificate) []*Provider {
-	hash := sha1.Sum(c.Raw)
 	var all []*Provider
-	for _, p := range t.Directory.ByCertificateHash(hex.EncodeToString(hash[:])) {
+	for _, p := range t.Directory.ByCertificateHash(CertificateHash(c.Raw)) {
 		if slices.ContainsFunc(p.Certificates, c.Equal) {
 			all = append(all, p)
 		}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"crypto/sha1"
-	"crypto/x509"
 
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/directory"
@@ -69,13 +67,10 @@ type shownCertificate struct {
 func newShownRecord(p *pec.Provider) shownRecord {
 	r := shownRecord{Name: p.Name, Unit: p.Unit, MailReceipt: p.MailReceipt, Domains: p.Domains, Location: p.LocationURL, Certificates: []shownCertificate{}}
 	for _, c := range p.Certificates {
-		r.Certificates = append(r.Certificates, shownCertificate{hashOf(c), c.EmailAddresses, c.Issuer.String(), c.NotBefore.UTC(), c.NotAfter.UTC()})
+		r.Certificates = append(r.Certificates, shownCertificate{pec.CertificateHash(c.Raw), c.EmailAddresses, c.Issuer.String(), c.NotBefore.UTC(), c.NotAfter.UTC()})
 	}
 	return r
 }
-
-// hashOf is the providerCertificateHash (RFC 6109 section 4.5.1).
-func hashOf(c *x509.Certificate) string { return fmt.Sprintf("%x", sha1.Sum(c.Raw)) }
 
 func shown(providers []*pec.Provider) []shownRecord {
 	records := make([]shownRecord, len(providers))

@@ -115,7 +115,7 @@ func (p *publishCommand) records(c *config.Config, now time.Time) ([]*pec.Provid
 // kept are the certificates of the record that others still judge our mail by.
 func (p *publishCommand) kept(record *pec.Provider, now time.Time) []*x509.Certificate {
 	return slices.DeleteFunc(slices.Clone(record.Certificates), func(c *x509.Certificate) bool {
-		dropped := slices.ContainsFunc(p.Drop, func(hash string) bool { return strings.EqualFold(hash, hashOf(c)) })
+		dropped := slices.ContainsFunc(p.Drop, func(hash string) bool { return strings.EqualFold(hash, pec.CertificateHash(c.Raw)) })
 		return dropped || now.After(c.NotAfter)
 	})
 }

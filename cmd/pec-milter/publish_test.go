@@ -57,7 +57,7 @@ func TestPublishedRecords(t *testing.T) {
 		Signer:    config.Signer{CertificateFile: file("current")},
 		Directory: config.Directory{LDIF: file("providers.ldif")},
 	}
-	p := &publishCommand{Add: []string{file("next")}, Drop: []string{hashOf(dropped)}}
+	p := &publishCommand{Add: []string{file("next")}, Drop: []string{pec.CertificateHash(dropped.Raw)}}
 	records, err := p.records(c, now)
 	if err != nil || len(records) != 2 {
 		t.Fatalf("records = %v, %v; want two", records, err)

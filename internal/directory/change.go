@@ -110,7 +110,7 @@ func without(list, other []string) (only []string) {
 
 func hashes(p *pec.Provider) (all []string) {
 	for _, certificate := range p.Certificates {
-		all = append(all, certificateHash(certificate.Raw))
+		all = append(all, pec.CertificateHash(certificate.Raw))
 	}
 	return all
 }

@@ -24,7 +24,7 @@ func TestCompare(t *testing.T) {
 	if got[1].Kind != RecordRemoved || got[1].Unit != "Secondo ambiente" || got[1].DomainsRemoved[0] != "due.alfa.example" || len(got[1].Values) != 0 {
 		t.Errorf("environment: %+v", got[1])
 	}
-	if got[2].Kind != RecordChanged || got[2].CertificatesAdded[0] != certificateHash(p.alfa.Raw) || got[2].CertificatesRemoved[0] != certificateHash(p.beta.Raw) {
+	if got[2].Kind != RecordChanged || got[2].CertificatesAdded[0] != pec.CertificateHash(p.alfa.Raw) || got[2].CertificatesRemoved[0] != pec.CertificateHash(p.beta.Raw) {
 		t.Errorf("beta: %+v", got[2])
 	}
 	if got[3].Kind != RecordAdded || got[3].DomainsAdded[0] != "gamma.example" {

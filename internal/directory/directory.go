@@ -10,8 +10,6 @@
 package directory
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -67,15 +65,7 @@ func (d *Directory) index(p *pec.Provider) {
 		}
 	}
 	for _, certificate := range p.Certificates {
-		hash := certificateHash(certificate.Raw)
+		hash := pec.CertificateHash(certificate.Raw)
 		d.byCertificate[hash] = append(d.byCertificate[hash], p)
 	}
-}
-
-// certificateHash is the providerCertificateHash of a certificate in DER. SHA-1
-// is what the directory is keyed by; nobody trusts it: the whole certificate is
-// compared too.
-func certificateHash(der []byte) string {
-	sum := sha1.Sum(der)
-	return hex.EncodeToString(sum[:])
 }

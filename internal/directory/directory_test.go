@@ -154,7 +154,7 @@ func FuzzDomain(f *testing.F) {
 func TestByCertificateHash(t *testing.T) {
 	p := testPKI(t)
 	d := mustRead(t, write(t, p.providers()))
-	alfa, gamma := certificateHash(p.alfa.Raw), certificateHash(p.gamma.Raw)
+	alfa, gamma := pec.CertificateHash(p.alfa.Raw), pec.CertificateHash(p.gamma.Raw)
 	tests := []struct {
 		name, hash string
 		want       []string // mailReceipt
@@ -162,7 +162,7 @@ func TestByCertificateHash(t *testing.T) {
 		{"shared by two environments", alfa, []string{"ricevute@alfa.example", "ricevute@due.alfa.example"}},
 		{"upper case", strings.ToUpper(alfa), []string{"ricevute@alfa.example", "ricevute@due.alfa.example"}},
 		{"second of two", gamma, []string{"ricevute@beta.example"}},
-		{"not listed", certificateHash(p.root.Certificate().Raw), nil},
+		{"not listed", pec.CertificateHash(p.root.Certificate().Raw), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -180,7 +180,7 @@ func TestByCertificateHash(t *testing.T) {
 func TestIndexBelongsToTheDirectory(t *testing.T) {
 	p := testPKI(t)
 	d := mustRead(t, write(t, p.providers()))
-	hash := certificateHash(p.alfa.Raw)
+	hash := pec.CertificateHash(p.alfa.Raw)
 	clear(d.ByCertificateHash(hash))
 	clear(d.Providers())
 	if d.ByCertificateHash(hash)[0] == nil || d.Providers()[0] == nil {

@@ -65,7 +65,7 @@ func TestReadLDIFFaults(t *testing.T) {
 	p := testPKI(t)
 	good := write(t, p.providers())
 	all := []string{"ricevute@alfa.example", "ricevute@due.alfa.example", "ricevute@beta.example"}
-	withoutBeta, betaHash := all[:2], "providerCertificateHash: "+certificateHash(p.beta.Raw)+"\n"
+	withoutBeta, betaHash := all[:2], "providerCertificateHash: "+pec.CertificateHash(p.beta.Raw)+"\n"
 	tests := []struct {
 		name, old, new string
 		want           []string // mailReceipt of the providers that stay
@@ -77,7 +77,7 @@ func TestReadLDIFFaults(t *testing.T) {
 		{"other object class", "objectclass: provider\nproviderName: Beta", "objectclass: person\nproviderName: Beta", withoutBeta, ""},
 		{"attribute names in other case", "providerName: Beta", "PROVIDERNAME: Beta", all, ""},
 		{"no empty line between records", "\n\ndn: providerName=Beta", "\ndn: providerName=Beta", all, ""},
-		{"hash in upper case", betaHash, "providerCertificateHash: " + strings.ToUpper(certificateHash(p.beta.Raw)) + "\n", all, ""},
+		{"hash in upper case", betaHash, "providerCertificateHash: " + strings.ToUpper(pec.CertificateHash(p.beta.Raw)) + "\n", all, ""},
 		{"no providerName", "providerName: Beta\n", "", withoutBeta, "providerName is missing"},
 		{"empty providerName", "providerName: Beta\n", "providerName: \n", withoutBeta, "providerName is missing"},
 		{"two providerNames", "providerName: Beta\n", "providerName: Beta\nproviderName: B\n", withoutBeta, "2 times"},
@@ -95,7 +95,7 @@ func TestReadLDIFFaults(t *testing.T) {
 		{"domain twice in one record", "managedDomains: beta.example\n", "managedDomains: beta.example\nmanagedDomains: BETA.example\n", all, ""},
 		{"hash missing", betaHash, "", all, "not among providerCertificateHash"},
 		{"hash of another certificate", betaHash, betaHash + "providerCertificateHash: 00\n", all, "none of its certificates"},
-		{"certificate that is none", "providerCertificate;binary::", "providerCertificateHash: " + certificateHash([]byte("none")) +
+		{"certificate that is none", "providerCertificate;binary::", "providerCertificateHash: " + pec.CertificateHash([]byte("none")) +
 			"\nproviderCertificate;binary:: bm9uZQ==\nproviderCertificate;binary::", all, "malformed certificate"},
 		{"certificate not base64", "mailReceipt: ricevute@beta", "providerCertificate;binary:: ???\nmailReceipt: ricevute@beta", withoutBeta, "base64"},
 		{"value by reference", "providerName: Beta\n", "providerName:< file:///etc/hostname\n", withoutBeta, "by reference"},
@@ -303,7 +303,7 @@ func checkDirectory(t *testing.T, d *Directory) {
 			}
 		}
 		for _, certificate := range p.Certificates {
-			if !slices.Contains(d.ByCertificateHash(certificateHash(certificate.Raw)), p) {
+			if !slices.Contains(d.ByCertificateHash(pec.CertificateHash(certificate.Raw)), p) {
 				t.Errorf("certificate of %q cannot be found", p.Name)
 			}
 		}

@@ -63,7 +63,7 @@ func wantSame(t *testing.T, got *Directory, want []*pec.Provider) {
 			}
 		}
 		for _, c := range p.Certificates {
-			if len(got.ByCertificateHash(strings.ToUpper(certificateHash(c.Raw)))) == 0 {
+			if len(got.ByCertificateHash(strings.ToUpper(pec.CertificateHash(c.Raw)))) == 0 {
 				t.Errorf("a certificate of %s is not found", p.Name)
 			}
 		}

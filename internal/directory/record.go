@@ -181,7 +181,7 @@ func (rec *record) readCertificates(values attributes) []*x509.Certificate {
 	seen := make(map[string]bool)
 	var certificates []*x509.Certificate
 	for _, der := range values["providercertificate"] {
-		hash := certificateHash([]byte(der))
+		hash := pec.CertificateHash([]byte(der))
 		if seen[hash] {
 			continue
 		}

@@ -67,7 +67,7 @@ func providerEntry(p *pec.Provider) *ldap.Entry {
 	add("providerName", p.Name)
 	add("providerUnit", p.Unit)
 	for _, certificate := range p.Certificates {
-		add("providerCertificateHash", certificateHash(certificate.Raw))
+		add("providerCertificateHash", pec.CertificateHash(certificate.Raw))
 		add("providerCertificate;binary", string(certificate.Raw))
 	}
 	add("mailReceipt", p.MailReceipt)

@@ -3,9 +3,7 @@ package explore
 import (
 	"context"
 	"crypto"
-	"crypto/sha1"
 	"crypto/x509"
-	"encoding/hex"
 	"io"
 	"log/slog"
 	"slices"
@@ -89,7 +87,7 @@ func (p *parties) ByDomain(domain string) *pec.Provider {
 
 func (p *parties) ByCertificateHash(hash string) []*pec.Provider {
 	for _, provider := range p.directory {
-		if sum := sha1.Sum(provider.Certificates[0].Raw); strings.EqualFold(hex.EncodeToString(sum[:]), hash) {
+		if strings.EqualFold(pec.CertificateHash(provider.Certificates[0].Raw), hash) {
 			return []*pec.Provider{provider}
 		}
 	}
