@@ -130,22 +130,21 @@ func (k *logKeeper) seal(ctx context.Context, now time.Time) error {
 	}
 	unstamped := k.sealer.Stamp != nil && !age.Unstamped.IsZero()
 	if age.Due(now, k.config.MaxRows) || unstamped {
-		if _, err = k.sealer.Seal(ctx, now); err != nil {
-			return errors.Join(err, k.alarm(ctx, now))
-		}
+		_, failed := k.sealer.Seal(ctx, now)
+		age, err = k.sealer.Age(ctx)
+		err = errors.Join(failed, err)
 	}
-	return k.alarm(ctx, now)
+	k.alarm(age, now)
+	return err
 }
 
 // alarm tells once an hour what is late.
-func (k *logKeeper) alarm(ctx context.Context, now time.Time) error {
-	age, err := k.sealer.Age(ctx)
-	if err != nil || now.Sub(k.alarmed) < time.Hour {
-		return err
+func (k *logKeeper) alarm(age legallog.Age, now time.Time) {
+	if now.Sub(k.alarmed) < time.Hour {
+		return
 	}
 	if late := age.Late(now, k.config.Late.Duration, k.sealer.Stamp != nil); late != "" {
 		k.logger.Error("legal log: sealing is late", "what", late)
 		k.alarmed = now
 	}
-	return nil
 }
