@@ -21,12 +21,23 @@ type logCommands struct {
 	Expire expireCommand    `cmd:"" help:"Remove what is sealed and over 30 months old from the database."`
 }
 
-// openExisting opens the legal log of a configuration, if there is one.
-func openExisting(c *config.Config) (*legallog.Log, func() error, error) {
-	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
-		return nil, nil, &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
+// openExisting loads a configuration and opens its legal log, if there is one.
+func openExisting(path string) (c *config.Config, log *legallog.Log, closeLog func() error, err error) {
+	if c, err = loadConfig(path); err == nil {
+		err = logIsThere(c)
 	}
-	return openLegalLog(c)
+	if err == nil {
+		log, closeLog, err = openLegalLog(c)
+	}
+	return c, log, closeLog, err
+}
+
+// logIsThere: a command must not make the database that it is to read.
+func logIsThere(c *config.Config) error {
+	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
+		return &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
+	}
+	return nil
 }
 
 type exportCommand struct {
@@ -36,11 +47,7 @@ type exportCommand struct {
 
 // Run prints the log in its order. It may run beside the daemon.
 func (x *exportCommand) Run(o out) error {
-	c, err := loadConfig(x.Config)
-	if err != nil {
-		return err
-	}
-	log, closeLog, err := openExisting(c)
+	_, log, closeLog, err := openExisting(x.Config)
 	if err != nil {
 		return err
 	}

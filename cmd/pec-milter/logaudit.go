@@ -30,11 +30,7 @@ func (x *auditCommand) Run(o out) error {
 	a := &legallog.Audit{From: x.From.Time, To: x.To.end()}
 	breaches := a.Breaches(legallog.Counted(readFiles(x.Files), progress))
 	if x.Config != "" {
-		c, err := loadConfig(x.Config)
-		if err != nil {
-			return err
-		}
-		log, closeLog, err := openExisting(c)
+		_, log, closeLog, err := openExisting(x.Config)
 		if err != nil {
 			return err
 		}

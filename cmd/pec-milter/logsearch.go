@@ -84,11 +84,7 @@ func (x *searchCommand) Run(o out) error {
 	if x.Kind != "" && !slices.Contains(rowKinds, x.Kind) {
 		return &exit{exitUsage, fmt.Errorf("--kind: %q is none of %s", x.Kind, strings.Join(rowKinds, ", "))}
 	}
-	c, err := loadConfig(x.Config)
-	if err != nil {
-		return err
-	}
-	log, closeLog, err := openExisting(c)
+	_, log, closeLog, err := openExisting(x.Config)
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,7 @@ func (x *verifyLogCommand) Run(o out) error {
 	bar, total := newProgress(os.Stderr, "rows"), int64(0)
 	switch {
 	case x.Config != "":
-		c, err := loadConfig(x.Config)
-		if err != nil {
-			return err
-		}
-		log, closeLog, err := openExisting(c)
+		c, log, closeLog, err := openExisting(x.Config)
 		if err != nil {
 			return err
 		}

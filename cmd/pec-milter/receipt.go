@@ -122,8 +122,8 @@ func openReissuer(path string) (*reissuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
-		return nil, &exit{exitNoInput, fmt.Errorf("state.file: %w", err)}
+	if err := logIsThere(c); err != nil {
+		return nil, err
 	}
 	s := newServices(c, clock(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	for _, open := range []func(*config.Config) error{s.openSigner, s.openLog} {
