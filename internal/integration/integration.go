@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -101,8 +102,11 @@ func FreePort() (port int, err error) {
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // writeConf writes a file of conf/, filled in with data.
-func writeConf(path, name string, data any) error {
-	t, err := template.ParseFS(conf, "conf/"+name)
+func writeConf(path, name string, data any) error { return WriteConf(conf, path, name, data) }
+
+// WriteConf writes a file of the directory conf in files, filled in with data.
+func WriteConf(files fs.FS, path, name string, data any) error {
+	t, err := template.ParseFS(files, "conf/"+name)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"text/template"
 	"time"
 
 	gomilter "github.com/d--j/go-milter"
@@ -61,7 +59,7 @@ func serveNoop(socket string) error {
 
 func startOpenDKIM(p *integration.Provider) (int, []string, error) {
 	config := filepath.Join(p.Dir, "opendkim.conf")
-	if err := fill(config, "opendkim.conf", p); err != nil {
+	if err := integration.WriteConf(conf, config, "opendkim.conf", p); err != nil {
 		return 0, nil, err
 	}
 	key := filepath.Join(p.Dir, "opendkim.key")
@@ -92,7 +90,7 @@ func startAmavis(p *integration.Provider) (int, []string, error) {
 		*integration.Provider
 		Port, Inject int
 	}{p, port, p.Ports.Inject}
-	if err := fill(config, "amavisd.conf", data); err != nil {
+	if err := integration.WriteConf(conf, config, "amavisd.conf", data); err != nil {
 		return 0, nil, err
 	}
 	if err := p.Configure("-M", "amavis/unix=amavis unix - - n - 12 smtp"); err != nil {
@@ -102,19 +100,6 @@ func startAmavis(p *integration.Provider) (int, []string, error) {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	return pid, []string{"smtpd_milters=", "content_filter=amavis:[127.0.0.1]:" + strconv.Itoa(port)},
 		errors.Join(err, await("tcp", address))
-}
-
-// fill writes a file of conf.
-func fill(path, name string, data any) error {
-	t, err := template.ParseFS(conf, "conf/"+name)
-	if err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	if err := t.Execute(&text, data); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return os.WriteFile(path, text.Bytes(), 0o644)
 }
 
 // await waits until a server takes connections.
