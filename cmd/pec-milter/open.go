@@ -110,7 +110,7 @@ func (s *services) openSecret(c *config.Config) error {
 func (s *services) openDirectory(c *config.Config) error {
 	source, err := directory.Open(directory.Config{
 		LDIF: c.Directory.LDIF, Roots: c.Directory.Roots, Revocations: c.Directory.Revocations,
-		Own: own(c), MaxAge: c.Directory.MaxAge.Duration, Clock: s.provider.Clock,
+		SHA1Until: c.Incoming.SHA1Until.Time, Own: own(c), MaxAge: c.Directory.MaxAge.Duration, Clock: s.provider.Clock,
 	}, s.provider.Logger)
 	if errors.Is(err, os.ErrNotExist) && c.DirectorySync.Used() {
 		err = fmt.Errorf("%w: fetch it with pec-milter directory sync --config FILE", err)
@@ -122,25 +122,8 @@ func (s *services) openDirectory(c *config.Config) error {
 	s.revocations = directory.OpenRevocations(source, directory.RevocationConfig{
 		Cache: c.Directory.RevocationCache, Interval: c.Directory.RevocationInterval.Duration, Grace: c.Directory.RevocationGrace.Duration,
 	}, s.provider.Clock, s.provider.Logger)
-	s.provider.Trust = datedTrust{s.revocations, c.Incoming.SHA1Until.Time}
+	s.provider.Trust = s.revocations
 	return nil
-}
-
-// datedTrust is the trust of a source, with the day from which SHA-1 is refused.
-type datedTrust struct {
-	point.Trust
-	sha1Until time.Time // zero: never
-}
-
-// Current is what the source has now.
-func (d datedTrust) Current() (*pec.Trust, error) {
-	trust, err := d.Trust.Current()
-	if err != nil {
-		return nil, err
-	}
-	dated := *trust
-	dated.SHA1Until = d.sha1Until
-	return &dated, nil
 }
 
 func (s *services) openAccounts(c *config.Config) error {

@@ -93,12 +93,12 @@ func (v *verifyCommand) print(o out, f *fileFinding) error {
 // verification is how all files are verified. A check counts if what it needs was
 // given; but there may be no revocation list of a time that is past.
 func (v *verifyCommand) verification() (pec.Verification, error) {
-	trust, err := directory.ReadTrust(directory.Config{LDIF: v.Directory, Roots: v.Roots, Revocations: v.Revocations},
-		slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	trust, err := directory.ReadTrust(directory.Config{
+		LDIF: v.Directory, Roots: v.Roots, Revocations: v.Revocations, SHA1Until: v.SHA1Until.Time,
+	}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return pec.Verification{}, err
 	}
-	trust.SHA1Until = v.SHA1Until.Time
 	return pec.Verification{
 		Trust: trust, Now: time.Now(), At: v.At.Time, AtSigning: v.At.signing,
 		WithoutLists: len(v.Revocations) == 0 || v.At.signing || !v.At.IsZero(),

@@ -13,7 +13,7 @@ import (
 // without Roots the authorities are those of the system.
 func ReadTrust(config Config, log *slog.Logger) (*pec.Trust, error) {
 	s := &Source{config: config, log: log}
-	trust := &pec.Trust{Revocations: s.readRevocations()}
+	trust := &pec.Trust{Revocations: s.readRevocations(), SHA1Until: config.SHA1Until}
 	if config.LDIF != "" {
 		directory, err := s.readDirectory()
 		if err != nil {

@@ -19,6 +19,8 @@ type Config struct {
 	Roots       string   // a directory: PEM files of all trusted authorities, historic ones included
 	Revocations []string // revocation lists, PEM or DER, at most 20 MiB each
 
+	// SHA1Until is pec.Trust.SHA1Until.
+	SHA1Until time.Time
 	// Own is who we are: a new directory that gives our domains to another is refused.
 	Own Own
 	// MaxAge is how old the directory may be, by its time of modification and Clock,
@@ -66,6 +68,7 @@ func Open(config Config, log *slog.Logger) (*Source, error) {
 		Roots:         authorities.roots,
 		Intermediates: authorities.intermediates,
 		Revocations:   s.readRevocations(),
+		SHA1Until:     config.SHA1Until,
 	}
 	return s, nil
 }
