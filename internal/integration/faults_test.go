@@ -116,10 +116,13 @@ func (s *faultStage) begin(t *testing.T) {
 		t.Fatal(err)
 	}
 	// master waits for a minute before it starts again a program that was killed
-	// before its first work. What waits for a fault to end is not tried every
-	// second, or that is all the machine does; drain flushes the queues.
+	// before its first work. What waits for a fault to end is tried seldom and few at
+	// a time, or that is all the machine does; drain flushes the queues.
 	for _, site := range s.world.sites() {
-		for _, setting := range []string{"service_throttle_time=2s", "maximal_backoff_time=10s", "minimal_backoff_time=3s"} {
+		for _, setting := range []string{
+			"service_throttle_time=2s", "queue_run_delay=5s", "maximal_backoff_time=30s", "minimal_backoff_time=10s",
+			"default_destination_concurrency_limit=5",
+		} {
 			if err := site.SetPostfix(setting); err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +286,7 @@ func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) e
 		if empty++; !nothing {
 			empty = 0
 		}
-		if empty >= 3 {
+		if empty >= 2 {
 			<-ended
 			return nil
 		}
@@ -296,7 +299,7 @@ func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) e
 				return err
 			}
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(time.Second)
 	}
 }
 
@@ -326,7 +329,7 @@ func (t *trial) stand(ctx context.Context) error {
 		if now != last {
 			last, since = now, time.Now()
 		}
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(time.Second)
 	}
 	return nil
 }
