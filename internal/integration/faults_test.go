@@ -111,17 +111,22 @@ func (s *faultStage) begin(t *testing.T) {
 	t.Helper()
 	s.stage.start(t)
 	s.saveTokens(t)
+	// Dovecot wants the deliveries into a mailbox one after the other, as ours are.
+	if err := s.world.Ordinary.SetPostfix("lmtp_destination_concurrency_limit=1"); err != nil {
+		t.Fatal(err)
+	}
 	// Clocks go ahead by days.
 	if err := s.world.authorities.writeRevocations(s.world.trustDir(), time.Now().AddDate(0, 1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	// master waits for a minute before it starts again a program that was killed
 	// before its first work. What waits for a fault to end is tried seldom and few at
-	// a time, or that is all the machine does; drain flushes the queues.
+	// a time, or that is all the machine does; drain flushes the queues. Starting a
+	// process costs more than what it does.
 	for _, site := range s.world.sites() {
 		for _, setting := range []string{
 			"service_throttle_time=2s", "queue_run_delay=5s", "maximal_backoff_time=30s", "minimal_backoff_time=10s",
-			"default_destination_concurrency_limit=5",
+			"default_destination_concurrency_limit=10", "max_use=10000",
 		} {
 			if err := site.SetPostfix(setting); err != nil {
 				t.Fatal(err)
@@ -233,7 +238,7 @@ func (t *trial) prepare(n int) error {
 }
 
 // trialTime is how long a load may take.
-const trialTime = 10 * time.Minute
+const trialTime = 15 * time.Minute
 
 // run runs load and fault at the same time, then waits for the end of all.
 func (t *trial) run() error {
@@ -268,88 +273,6 @@ func (t *trial) run() error {
 	cancel()
 	<-ended
 	return err
-}
-
-// drain waits until all clients are done and, with queues, all queues are empty.
-// Where nothing moves any more, something waits for a time that has been set: a
-// hold of a minute, a lease. That time then comes.
-func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) error {
-	last, since, empty := "", time.Now(), 0
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return fmt.Errorf("%d letters wait, queues: %s: %w", t.load.waiting.Load(), last, err)
-		}
-		now, nothing, err := t.remaining(queues)
-		if err != nil {
-			return err
-		}
-		if empty++; !nothing {
-			empty = 0
-		}
-		if empty >= 2 {
-			<-ended
-			return nil
-		}
-		if now != last {
-			last, since = now, time.Now()
-		}
-		if time.Since(since) > 4*time.Second {
-			since = time.Now()
-			if err := errors.Join(t.pass(61*time.Second), t.flush()); err != nil {
-				return err
-			}
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// flush has all queues tried at once, but of a Postfix that is down.
-func (t *trial) flush() error {
-	var errs []error
-	for _, site := range t.world.sites() {
-		if !site.postfix.ended() {
-			errs = append(errs, site.Flush())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// stand waits until nothing moves any more: the rest of the queues waits for what
-// is down.
-func (t *trial) stand(ctx context.Context) error {
-	last, since := "", time.Now()
-	for time.Since(since) < 6*time.Second {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		now, _, err := t.remaining(true)
-		if err != nil {
-			return err
-		}
-		if now != last {
-			last, since = now, time.Now()
-		}
-		time.Sleep(time.Second)
-	}
-	return nil
-}
-
-// remaining describes what is still to be done.
-func (t *trial) remaining(queues bool) (what string, nothing bool, err error) {
-	waiting := t.load.waiting.Load()
-	what, nothing = fmt.Sprint(waiting), waiting == 0
-	if !queues {
-		return what, nothing, nil
-	}
-	for _, site := range t.world.sites() {
-		queue, err := site.Queue()
-		if err != nil {
-			return "", false, err
-		}
-		nothing = nothing && queue == ""
-		what += fmt.Sprintf(" %s %d/%d", site.Name, strings.Count(queue, "\n"), strings.Count(queue, `"address"`))
-	}
-	return what, nothing, nil
 }
 
 // pass lets time pass on both providers' clocks.

@@ -1,10 +1,13 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -188,4 +191,24 @@ func (s *Site) Flush() error {
 func (s *Site) Queue() (string, error) {
 	out, err := run(nil, "postqueue", "-c", s.postfixDir(), "-j")
 	return string(out), err
+}
+
+// Waiting names the files in the queue of Postfix. Whoever looks again and again
+// takes it in place of Queue, whose program costs more than what it looks at.
+func (s *Site) Waiting() (names []string, err error) {
+	// In the order of a message's way: one that moves on during the look is seen
+	// where it comes to.
+	for _, queue := range []string{"maildrop", "deferred", "incoming", "active", "deferred"} {
+		err = errors.Join(err, filepath.WalkDir(filepath.Join(s.Dir, "queue", queue), func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil && entry.Type().IsRegular() {
+				names = append(names, entry.Name())
+			}
+			return err
+		}))
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
 }

@@ -15,11 +15,11 @@ const patience = 3 * time.Minute
 // what Postfix has put off for a minute would outlast our patience.
 func (w *World) Settle() error {
 	looks, waits := 0, 0
-	return waitFor("empty queues", patience, func() error {
+	err := waitFor("empty queues", patience, func() error {
 		for _, site := range w.sites() {
-			waiting, err := site.Queue()
-			if err == nil && waiting != "" {
-				err = fmt.Errorf("queue of %s: %s", site.Name, waiting)
+			waiting, err := site.Waiting()
+			if err == nil && len(waiting) > 0 {
+				err = fmt.Errorf("queue of %s: %d files", site.Name, len(waiting))
 				if waits++; waits%100 == 0 {
 					err = errors.Join(err, site.Flush())
 				}
@@ -34,4 +34,12 @@ func (w *World) Settle() error {
 		}
 		return nil
 	})
+	if err == nil {
+		return nil
+	}
+	for _, site := range w.sites() {
+		queue, _ := site.Queue()
+		err = errors.Join(err, fmt.Errorf("queue of %s: %s", site.Name, queue))
+	}
+	return err
 }
