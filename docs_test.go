@@ -139,6 +139,25 @@ func TestConformity(t *testing.T) {
 	}
 }
 
+// TestThreats: what is said to keep an attacker out is tested.
+func TestThreats(t *testing.T) {
+	rows := 0
+	for n, line := range strings.Split(read(t, "docs/security.md"), "\n") {
+		cells := cellsOf(line)
+		if len(cells) != 4 || cells[3] == "test" || strings.HasPrefix(cells[3], "---") {
+			continue
+		}
+		rows++
+		where := fmt.Sprintf("docs/security.md:%d", n+1)
+		if checkTests(t, where, cells[3]) == 0 {
+			t.Errorf("%s: no test", where)
+		}
+	}
+	if rows < 15 {
+		t.Errorf("got %d threats, want all", rows)
+	}
+}
+
 // cellsOf gives the cells of a line of a table; none for any other line.
 func cellsOf(line string) []string {
 	inner, found := strings.CutPrefix(line, "| ")

@@ -25,6 +25,9 @@ type Finding struct {
 	Check  string `json:"check"` // what was looked at: "clamd.signatures", "postfix.soft_bounce"
 	Result Result `json:"result"`
 	What   string `json:"what"` // what is so, or why it was not checked
+	// Where is the file with what is bad, with line and column if it stands there:
+	// "/etc/postfix/main.cf:12:20"; empty where no file has it.
+	Where string `json:"where,omitempty"`
 	// Repair is the command that repairs what is bad, or where there is none,
 	// what to do; empty unless it is bad.
 	Repair string `json:"repair,omitempty"`
@@ -33,6 +36,9 @@ type Finding struct {
 // String is the finding on one line.
 func (f Finding) String() string {
 	line := fmt.Sprintf("%-11s  %s: %s", f.Result, f.Check, f.What)
+	if f.Where != "" {
+		line += " (" + f.Where + ")"
+	}
 	if f.Repair != "" {
 		line += "; repair: " + f.Repair
 	}
@@ -45,6 +51,12 @@ func good(check, format string, values ...any) Finding {
 
 func bad(check, repair, format string, values ...any) Finding {
 	return Finding{Check: check, Result: Bad, What: fmt.Sprintf(format, values...), Repair: repair}
+}
+
+// at adds where it stands.
+func (f Finding) at(where string) Finding {
+	f.Where = where
+	return f
 }
 
 func notChecked(check, format string, values ...any) Finding {

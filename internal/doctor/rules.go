@@ -172,7 +172,7 @@ func (c *postfixSettings) judge(s *service, r rule) Finding {
 	case !known:
 		return bad(check, "use Postfix 3.7.11 or later", "this Postfix does not know it: %s", r.why)
 	case !r.met(value):
-		return bad(check, c.repair(s, r.name, r.want), "it is %q: %s", value, r.why)
+		return bad(check, c.repair(s, r.name, r.want), "it is %q: %s", value, r.why).at(c.place(s, r.name))
 	}
 	return good(check, "%q", value)
 }

@@ -97,7 +97,8 @@ func (c *postfixSettings) checkDoor(door string, socket Socket, inject string, r
 		found = append(found, c.checkSize(s), c.checkOwn(s, m))
 	}
 	if len(found) == 0 {
-		return []Finding{bad("postfix."+door, c.applyAgain(), "no SMTP service of master.cf has %s among its smtpd_milters", socket)}
+		return []Finding{bad("postfix."+door, c.applyAgain(), "no SMTP service of master.cf has %s among its smtpd_milters", socket).
+			at(c.file("master.cf"))}
 	}
 	if door == "access" {
 		found = append(found, c.checkTLS(socket)...)
@@ -112,7 +113,7 @@ func (c *postfixSettings) checkUnasked(want MTA) (found []Finding) {
 	for _, s := range c.smtpd() {
 		if c.asks(s, want.Access) == nil && c.asks(s, want.Incoming) == nil && !isInject(s, want.Inject) {
 			found = append(found, bad("postfix."+s.id+"."+name, c.applyAgain(),
-				"it is %q, none of our doors: what comes here passes uncertified and unjudged", s.value(name)))
+				"it is %q, none of our doors: what comes here passes uncertified and unjudged", s.value(name)).at(c.place(s, name)))
 		}
 	}
 	return found
@@ -124,7 +125,7 @@ func (c *postfixSettings) checkOwn(s *service, m *milterClient) Finding {
 	for name, value := range m.own {
 		for _, r := range milterRules(0) {
 			if r.name == "milter_"+name && name != "content_timeout" && !r.met(value) {
-				return bad(check, c.repair(s, "smtpd_milters", m.address), "it has %s=%s: %s", name, value, r.why)
+				return bad(check, c.repair(s, "smtpd_milters", m.address), "it has %s=%s: %s", name, value, r.why).at(c.place(s, "smtpd_milters"))
 			}
 		}
 	}
@@ -142,7 +143,8 @@ func (c *postfixSettings) checkSize(s *service) Finding {
 		if limit == 0 {
 			repair = c.repair(s, name, fmt.Sprint(all/5*4))
 		}
-		return bad(check, repair, "it is %d, and in main.cf %d: a certified message, which is larger, would be refused for good after we took it", limit, all)
+		return bad(check, repair, "it is %d, and in main.cf %d: a certified message, which is larger, would be refused for good after we took it", limit, all).
+			at(c.place(s, name))
 	}
 	return good(check, "%d, and in main.cf %d", limit, all)
 }
@@ -161,7 +163,7 @@ func (c *postfixSettings) checkTLS(access Socket) (found []Finding) {
 		}
 		check := "postfix." + s.id + "." + name
 		if s.value(name) != "encrypt" && s.value("smtpd_tls_wrappermode") != "yes" {
-			found = append(found, bad(check, c.repair(s, name, "encrypt"), "it is %q: passwords would pass in clear", s.value(name)))
+			found = append(found, bad(check, c.repair(s, name, "encrypt"), "it is %q: passwords would pass in clear", s.value(name)).at(c.place(s, name)))
 			continue
 		}
 		found = append(found, good(check, "%q", s.value(name)))
@@ -178,7 +180,7 @@ func (c *postfixSettings) checkNonSMTP(want MTA) Finding {
 		}
 	}
 	return bad("postfix."+name, c.repair(nil, name, c.address(want.Incoming)),
-		"it is %q: any local user could forge what he likes with sendmail(1)", c.main[name])
+		"it is %q: any local user could forge what he likes with sendmail(1)", c.main[name]).at(c.place(nil, name))
 }
 
 // address is a socket of ours as Postfix has it: relative to its queue, if it is
@@ -205,7 +207,7 @@ func isInject(s *service, address string) bool {
 func (c *postfixSettings) checkInject(address string) (found []Finding) {
 	i := slices.IndexFunc(c.smtpd(), func(s *service) bool { return isInject(s, address) })
 	if i < 0 {
-		return []Finding{bad("postfix.inject", c.applyAgain(), "no SMTP service of master.cf listens on %s: no notice would leave", address)}
+		return []Finding{bad("postfix.inject", c.applyAgain(), "no SMTP service of master.cf listens on %s: no notice would leave", address).at(c.file("master.cf"))}
 	}
 	s := c.smtpd()[i]
 	found = append(found, c.checkLoopback(s))
@@ -215,7 +217,7 @@ func (c *postfixSettings) checkInject(address string) (found []Finding) {
 	const name = "message_size_limit"
 	if limit, all := number(s.value(name)), number(c.main[name]); limit != 0 && limit < all {
 		found = append(found, bad("postfix."+s.id+"."+name, c.repair(s, name, fmt.Sprint(all)),
-			"it is %d, less than %d in main.cf: a receipt with a large original would be refused", limit, all))
+			"it is %d, less than %d in main.cf: a receipt with a large original would be refused", limit, all).at(c.place(s, name)))
 	}
 	return found
 }
@@ -229,7 +231,7 @@ func (c *postfixSettings) checkLoopback(s *service) Finding {
 	}
 	for _, host := range hosts {
 		if !isLoopback(strings.Trim(host, "[]")) && host != "loopback-only" {
-			return bad("postfix.inject", c.applyAgain(), "%s listens on %s: who reaches it can forge notices", s.id, host)
+			return bad("postfix.inject", c.applyAgain(), "%s listens on %s: who reaches it can forge notices", s.id, host).at(c.master(s.id, ""))
 		}
 	}
 	return good("postfix.inject", "%s listens on loopback only", s.id)
@@ -250,7 +252,8 @@ func (c *postfixSettings) checkOutboxRefused(ctx context.Context, inject string)
 			found = append(found, good(check, "refuses %s", outboxDomain))
 			continue
 		}
-		found = append(found, bad(check, c.applyAgain(), "it does not begin with a check that refuses %s: clients could send there", outboxDomain))
+		found = append(found, bad(check, c.applyAgain(), "it does not begin with a check that refuses %s: clients could send there", outboxDomain).
+			at(c.place(s, "smtpd_recipient_restrictions")))
 	}
 	return found
 }
