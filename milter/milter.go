@@ -72,9 +72,9 @@ const actions = gomilter.OptAddHeader | gomilter.OptChangeHeader | gomilter.OptC
 	gomilter.OptAddRcpt | gomilter.OptAddRcptWithArgs | gomilter.OptRemoveRcpt
 
 // protocol leaves out what we do not look at, and the answers that nobody needs:
-// those to header fields and body chunks. Without the leading space the
+// those to HELO, header fields and body chunks. Without the leading space the
 // original header could not be put together again.
-const protocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoUnknown | gomilter.OptNoEOH |
+const protocol = gomilter.OptNoConnect | gomilter.OptNoHeloReply | gomilter.OptNoUnknown | gomilter.OptNoEOH |
 	gomilter.OptNoHeaderReply | gomilter.OptNoBodyReply | gomilter.OptHeaderLeadingSpace
 
 // Server serves the MTA's connections to one door. There is one Server for

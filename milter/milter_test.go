@@ -167,6 +167,24 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
+// TestTLS: SM-08, whether the client spoke in clear is known at each message of a
+// connection.
+func TestTLS(t *testing.T) {
+	for stage, want := range map[gomilter.MacroStage]string{gomilter.StageHelo: "TLSv1.3", gomilter.StageEOM: ""} {
+		var got []string
+		path, _ := serve(t, &fakeDoor{handle: func(_ context.Context, tr *point.Transaction) (*point.Verdict, error) {
+			got = append(got, tr.TLS)
+			return &point.Verdict{}, nil
+		}})
+		m := connect(t, path, gomilter.WithoutDefaultMacros(), gomilter.WithMacroRequest(stage, []string{gomilter.MacroTlsVersion}))
+		m.send(simple())
+		m.send(simple())
+		if !slices.Equal(got, []string{want, want}) {
+			t.Errorf("TLS told at stage %d: got %q, want %q twice", stage, got, want)
+		}
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	const outbox = "accettazione.abc@outbox.pec-milter.invalid"
 	recipients := []string{"Dest@BETA.example", "two@beta.example"}

@@ -139,6 +139,7 @@ func connect(t *testing.T, path string, options ...gomilter.Option) *mta {
 	t.Helper()
 	macros := gomilter.NewMacroBag()
 	macros.Set(gomilter.MacroQueueId, "4bQ1z")
+	macros.Set(gomilter.MacroTlsVersion, "TLSv1.3")
 	session, err := gomilter.NewClient("unix", path, options...).Session(macros)
 	if err != nil {
 		t.Fatal(err)

@@ -16,13 +16,21 @@ import (
 // the other, for one message after the other. No method may panic, for that would
 // end the process: those that do more than reset recover.
 type session struct {
-	gomilter.NoOpMilter // Connect, Helo, Headers, Unknown: not asked for
+	gomilter.NoOpMilter // Connect, Headers, Unknown: not asked for
 	server              *Server
+	tls                 string       // what the connection speaks, as at HELO; empty: in clear
 	t                   *transaction // nil between two messages
 }
 
 // errOutOfTurn means that the MTA does not follow the protocol.
 var errOutOfTurn = errors.New("out of turn: no transaction has begun")
+
+// Helo remembers whether the client speaks TLS: the MTA tells it here, and the
+// library forgets it after the first message of a connection.
+func (s *session) Helo(_ string, m gomilter.Modifier) (*gomilter.Response, error) {
+	s.tls = m.Get(gomilter.MacroTlsVersion)
+	return gomilter.RespContinue, nil
+}
 
 // MailFrom begins a transaction. Mail that is not ours is accepted at once:
 // Postfix and Sendmail then show nothing more of this message, and begin afresh
@@ -31,6 +39,7 @@ func (s *session) MailFrom(from, _ string, m gomilter.Modifier) (resp *gomilter.
 	defer s.recovered("MAIL", &resp)
 	s.reset()
 	s.t = newTransaction(&s.server.config, from, m)
+	s.t.TLS = s.tls
 	ctx, cancel := context.WithTimeout(s.server.base, commandTimeout)
 	defer cancel()
 	handling, err := s.server.config.Door.Mail(ctx, &s.t.Transaction)

@@ -85,8 +85,8 @@ func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *serv
 		Limits: pec.Limits{
 			Total: c.Access.MaxTotal, Recipients: c.Access.MaxRecipients, StrictRecipients: c.Access.StrictRecipients,
 		},
-		BriefDecoded: c.Delivery.BriefDecoded,
-		Clock:        clock, Logger: logger, ClockTrouble: clockwatch.NewWatch(readClock, logger).Trouble,
+		BriefDecoded: c.Delivery.BriefDecoded, RequireTLS: c.Incoming.RequireTLS,
+		Clock: clock, Logger: logger, ClockTrouble: clockwatch.NewWatch(readClock, logger).Trouble,
 		Injector: injector,
 		Store: &lmtpdeliver.MailStore{
 			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,

@@ -94,6 +94,10 @@ type Incoming struct {
 	// is not accepted: text "2006-01-02", default "", which is never. Until then it
 	// is, and the log has it as weak. (MD5 never is.)
 	SHA1Until Day `toml:"sha1_until"`
+	// RequireTLS has certified mail of other providers that comes without TLS wait
+	// (451) until it comes by TLS; else it is taken, and told to the log: true or
+	// false, default false.
+	RequireTLS bool `toml:"require_tls"`
 }
 
 // Delivery is the delivery point: an LMTP server before the mailbox store.

@@ -86,7 +86,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 29; shown != want {
+	if want := 30; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -102,7 +102,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
 		got.Directory.RevocationInterval != want.Directory.RevocationInterval || got.Directory.RevocationGrace != want.Directory.RevocationGrace ||
-		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until ||
+		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until || got.Incoming.RequireTLS ||
 		got.LegalLog.MaxRows != want.LegalLog.MaxRows || got.LegalLog.Late != want.LegalLog.Late || !reflect.DeepEqual(got.Redis, want.Redis) {
 		t.Errorf("defaults written out give %+v, want %+v", got, want)
 	}
@@ -199,8 +199,9 @@ func TestLoadNormalises(t *testing.T) {
 	if got.Access.MaxTotal != 30_000_000 || got.Access.MaxRecipients != 50 {
 		t.Errorf("access limits = %d and %d, want 30000000 and 50", got.Access.MaxTotal, got.Access.MaxRecipients)
 	}
-	if !got.Access.StrictRecipients || !got.Delivery.BriefDecoded {
-		t.Errorf("access.strict_recipients = %v, delivery.brief_decoded = %v, want true", got.Access.StrictRecipients, got.Delivery.BriefDecoded)
+	if !got.Access.StrictRecipients || !got.Delivery.BriefDecoded || !got.Incoming.RequireTLS {
+		t.Errorf("access.strict_recipients = %v, delivery.brief_decoded = %v, incoming.require_tls = %v, want true",
+			got.Access.StrictRecipients, got.Delivery.BriefDecoded, got.Incoming.RequireTLS)
 	}
 	if want := time.Date(2027, 7, 1, 0, 0, 0, 0, time.UTC); !got.Incoming.SHA1Until.Equal(want) {
 		t.Errorf("incoming.sha1_until = %v, want %v", got.Incoming.SHA1Until, want)

@@ -61,6 +61,9 @@ func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := i.checkTLS(t, c); err != nil {
+		return nil, err
+	}
 	if i.isService(t.Recipients[0]) && !serviceNotice(c) {
 		return i.refuseService(ctx, t, c)
 	}
@@ -78,6 +81,22 @@ func (i *Incoming) Handle(ctx context.Context, t *Transaction) (*Verdict, error)
 		return i.refuseInfected(ctx, t, finding.Virus)
 	}
 	return i.anythingElse(ctx, t, c) // Step 6
+}
+
+// checkTLS: certified mail should not travel in clear between providers, though by
+// RFC 6109 section 5.3 it must be taken: to refuse it is the operator's decision.
+// The answer is a temporary one: whoever has pressed a peer to speak in clear must
+// not get a bounce by it.
+func (i *Incoming) checkTLS(t *Transaction, c *pec.Classification) error {
+	if !c.Correct() || t.TLS != "" {
+		return nil
+	}
+	i.Logger.Warn("certified mail of another provider came in clear", "queue_id", t.QueueID, "provider", c.Provider.Name,
+		"kind", c.Kind, "refused", i.RequireTLS)
+	if i.RequireTLS {
+		return replyInClear
+	}
+	return nil
 }
 
 // classify is Incoming step 2: what the message is, and whether it may be that

@@ -21,6 +21,7 @@ type Transaction struct {
 	QueueID     string    // the MTA's, for the log; may be empty
 	Time        time.Time // its one time (RFC 6109 section 4.1)
 	User        string    // as the MTA authenticated it; empty: not authenticated
+	TLS         string    // the version by which the client spoke to the MTA, "TLSv1.3"; empty: in clear
 	ReversePath string    // without angle brackets; empty for <>
 	Recipients  []string  // forward paths without angle brackets, exactly as received
 	Message     pec.Message

@@ -18,8 +18,11 @@ type Provider struct {
 	// BriefDecoded has brief delivery notices hash the decoded content of an
 	// attachment, and not its body as it was transferred.
 	BriefDecoded bool
-	Clock        Clock
-	Logger       *slog.Logger
+	// RequireTLS has certified mail of other providers wait until they send it by
+	// TLS; else it is told to the log alone.
+	RequireTLS bool
+	Clock      Clock
+	Logger     *slog.Logger
 	// ClockTrouble tells why nothing may be dated now; nil: the clock is not
 	// watched.
 	ClockTrouble func() error
@@ -113,6 +116,7 @@ var (
 	replyNotAuthenticated = &Reply{530, "5.7.0", "authentication required"}
 	replyNotOwner         = &Reply{553, "5.7.1", "sender address not owned by the authenticated user"}
 	replyOutbox           = &Reply{550, "5.7.1", "no such domain"}
+	replyInClear          = &Reply{451, "4.7.0", "TLS is required between providers of certified mail"}
 	replyMixed            = &Reply{452, "4.5.3", "recipients of different kinds: send them one after the other"}
 	replyInProgress       = &Reply{451, "4.3.0", "the same message is being processed, try again later"}
 	replyMailboxBusy      = &Reply{451, "4.3.0", "other deliveries into this mailbox take too long, try again later"}

@@ -33,6 +33,7 @@ import (
 type world struct {
 	t           *testing.T
 	now         time.Time
+	tls         string // by which mail comes
 	alfa, beta  *node
 	ordinary    [][]byte // what left for addresses outside PEC
 	revocations []*x509.RevocationList
@@ -67,7 +68,7 @@ type mail struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: start, roots: x509.NewCertPool()}
+	w := &world{t: t, now: start, tls: "TLSv1.3", roots: x509.NewCertPool()}
 	keys, err := makeKeys()
 	check(t, err)
 	w.roots.AddCert(keys.ca.Certificate())
@@ -246,7 +247,7 @@ func (w *world) transaction(m *mail, user string) *point.Transaction {
 	body, err := io.ReadAll(io.NewSectionReader(message.Body, 0, message.Body.Size()))
 	check(w.t, err)
 	return &point.Transaction{
-		QueueID: "4Q", Time: w.now, User: user, ReversePath: m.from, Recipients: m.recipients,
+		QueueID: "4Q", Time: w.now, User: user, TLS: w.tls, ReversePath: m.from, Recipients: m.recipients,
 		Message: message, BodyDigest: sha256.Sum256(body),
 	}
 }
