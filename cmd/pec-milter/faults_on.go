@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/pec-milter/pec-milter/internal/effect"
 	"github.com/pec-milter/pec-milter/internal/fault"
 )
 
@@ -42,7 +43,7 @@ func injectFaults(s *services, open sockets, log *slog.Logger) error {
 	if err != nil {
 		return &exit{exitConfig, fmt.Errorf("%s: %w", name, err)}
 	}
-	fault.Wrap(s.provider, injection)
+	effect.Wrap(s.provider, injection)
 	for door, l := range open {
 		open[door] = injection.Listener(door, l)
 	}

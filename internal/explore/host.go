@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/fault"
+	"github.com/pec-milter/pec-milter/internal/effect"
 )
 
 // host is where one search's runs have the doors' code, one run at a time. What
@@ -20,14 +20,14 @@ type host struct {
 func newHost() *host { return &host{known: map[string]*step{}} }
 
 // clock is the clock as an effect, which cannot fail.
-const clock fault.Effect = "clock"
+const clock effect.Effect = "clock"
 
 // change is what the MTA is told of a message, before SENT.
-const change fault.Effect = "change of the message"
+const change effect.Effect = "change of the message"
 
 // step is the place between two answers: what the code does next.
 type step struct {
-	effect fault.Effect
+	effect effect.Effect
 	do     func() (any, error) // nil: not known, or it ends here
 	next   map[any]*step       // by what is known of the answer
 	ended  bool
@@ -39,7 +39,7 @@ type step struct {
 type made struct{ trace, sum string }
 
 // asks notes what the code asks for here.
-func (s *step) asks(e fault.Effect, do func() (any, error)) *step {
+func (s *step) asks(e effect.Effect, do func() (any, error)) *step {
 	if s == nil {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (h *host) perform(r *run) {
 }
 
 // Around makes the host the interceptor around the effects of all its runs.
-func (h *host) Around(ctx context.Context, e fault.Effect, do func() (any, error)) (any, error) {
+func (h *host) Around(ctx context.Context, e effect.Effect, do func() (any, error)) (any, error) {
 	return h.run.Around(ctx, e, do)
 }
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/fault"
+	"github.com/pec-milter/pec-milter/internal/effect"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/testpki"
 	"github.com/pec-milter/pec-milter/pec"
@@ -121,7 +121,7 @@ func (h *host) provider() *point.Provider {
 		Injector: injector{h}, Store: mailStore{h}, Scanner: scanner{h.scenario}, Quarantine: quarantine{},
 		State: states{h}, Log: database, Records: database,
 	}
-	fault.Wrap(p, h)
+	effect.Wrap(p, h)
 	return p
 }
 

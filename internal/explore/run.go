@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/fault"
+	"github.com/pec-milter/pec-milter/internal/effect"
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
@@ -31,19 +31,19 @@ const (
 // those whose answer may be out of date when a step that hung goes on. Neither
 // leaves a trace: whether they were done or not makes no difference.
 var (
-	constant = []fault.Effect{fault.Directory, fault.Scan, fault.Key, fault.Sign, fault.Submission, fault.Verdict, change}
-	reads    = []fault.Effect{
-		fault.Done, fault.LogLogged, fault.LogFailed, fault.LatestIntent, fault.Intent, fault.Outcome, fault.Waits,
+	constant = []effect.Effect{effect.Directory, effect.Scan, effect.Key, effect.Sign, effect.Submission, effect.Verdict, change}
+	reads    = []effect.Effect{
+		effect.Done, effect.LogLogged, effect.LogFailed, effect.LatestIntent, effect.Intent, effect.Outcome, effect.Waits,
 	}
 )
 
 // fates are what can become of an effect. Nobody looks at the answer of a
 // release.
-func fates(e fault.Effect) []fate {
+func fates(e effect.Effect) []fate {
 	fates := []fate{notDone}
 	if !slices.Contains(constant, e) && !slices.Contains(reads, e) {
 		fates = append(fates, dies)
-		if e != fault.Release {
+		if e != effect.Release {
 			fates = append(fates, lost)
 		}
 	}
@@ -99,8 +99,8 @@ func (r *run) choose(what string, fates ...fate) fate {
 	return chosen
 }
 
-// Around is fault.Interceptor.
-func (r *run) Around(_ context.Context, e fault.Effect, do func() (any, error)) (any, error) {
+// Around is effect.Interceptor.
+func (r *run) Around(_ context.Context, e effect.Effect, do func() (any, error)) (any, error) {
 	if r.ended != fine {
 		return nil, errFault
 	}
@@ -112,7 +112,7 @@ func (r *run) Around(_ context.Context, e fault.Effect, do func() (any, error)) 
 }
 
 // effect lets an effect have its fate.
-func (r *run) effect(e fault.Effect, do func() (any, error)) (any, error) {
+func (r *run) effect(e effect.Effect, do func() (any, error)) (any, error) {
 	if e == clock {
 		return r.answer(do())
 	}
@@ -139,7 +139,7 @@ func (r *run) answer(value any, err error) (any, error) {
 
 // repeat answers as before. What a lease gives must be bound to the world as it
 // is now.
-func (r *run) repeat(e fault.Effect, do func() (any, error)) (any, error) {
+func (r *run) repeat(e effect.Effect, do func() (any, error)) (any, error) {
 	a := r.replay[0]
 	r.replay = r.replay[1:]
 	if granted, ok := a.value.(interface{ Granted() bool }); ok && granted.Granted() {

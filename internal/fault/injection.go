@@ -1,3 +1,7 @@
+// Package fault makes the effects of a provider's doors, and their sockets, fail
+// where a test asks for it, in a daemon built for fault injection.
+//
+// It is in no daemon that serves mail: cmd imports it under a build tag only.
 package fault
 
 import (
@@ -10,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pec-milter/pec-milter/internal/effect"
 )
 
 // HangTime is how long a Hang lasts.
@@ -18,7 +24,7 @@ const HangTime = time.Minute
 // ErrInjected is the error of an effect that was made to fail.
 var ErrInjected = errors.New("injected fault")
 
-// Injection is the Interceptor of a real daemon: it makes the one fault that is
+// Injection is the effect.Interceptor of a real daemon: it makes the one fault that is
 // asked for now. It is safe for concurrent use.
 type Injection struct {
 	ask func() (string, error)
@@ -54,8 +60,8 @@ func killSelf() {
 	select {} // until it has its effect
 }
 
-// Around is Interceptor.Around.
-func (i *Injection) Around(ctx context.Context, e Effect, do func() (any, error)) (any, error) {
+// Around is effect.Interceptor.
+func (i *Injection) Around(ctx context.Context, e effect.Effect, do func() (any, error)) (any, error) {
 	if err := i.reach(ctx, before(string(e))); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pec-milter/pec-milter/internal/effect"
 )
 
 // ordered is an injection with an order that can be changed; killed counts.
@@ -55,7 +57,7 @@ func TestAround(t *testing.T) {
 				cancel()
 			}
 			defer cancel()
-			v, err := i.Around(ctx, Inject, func() (any, error) { done = true; return "answer", c.fails })
+			v, err := i.Around(ctx, effect.Inject, func() (any, error) { done = true; return "answer", c.fails })
 			if done != c.done || (v == "answer") != c.answered || killed != c.killed {
 				t.Errorf("done %v, answer %v, killed %d, want %v, %v, %d", done, v, killed, c.done, c.answered, c.killed)
 			}
@@ -74,7 +76,7 @@ func TestOrderChanges(t *testing.T) {
 	order, killed := "inject.before:2:err", 0
 	i, log := ordered(t, &order, &killed)
 	fails := func() bool {
-		_, err := i.Around(context.Background(), Inject, func() (any, error) { return nil, nil })
+		_, err := i.Around(context.Background(), effect.Inject, func() (any, error) { return nil, nil })
 		return err != nil
 	}
 	steps := []struct {

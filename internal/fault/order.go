@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pec-milter/pec-milter/internal/effect"
 )
 
 // Order is a fault as it is asked for: <point>:<n>:<act>, or
@@ -90,20 +92,11 @@ const (
 // Points are all points at which a fault can be injected.
 func Points() []string {
 	var points []string
-	for _, e := range effects() {
+	for _, e := range effect.All() {
 		points = append(points, before(string(e)), after(string(e)))
 	}
 	for _, door := range []string{"access", "incoming"} {
 		points = append(points, door+endOfMessage, door+newBody, before(door+accept), after(door+accept))
 	}
 	return append(points, before("delivery"+reply), after("delivery"+reply))
-}
-
-// effects are all effects, in the order of their constants.
-func effects() []Effect {
-	return []Effect{
-		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release, Done, MarkDone,
-		LogAppend, LogLogged, LogFailed, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
-		PutVerdict, Verdict, PutOutcome, Outcome, Await, Taken, Ended, Waits, DecideFirst, DecideLast, Over,
-	}
 }

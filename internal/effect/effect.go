@@ -1,10 +1,8 @@
-// Package fault puts an interceptor around every effect of a provider's doors,
-// so that whatever can fail in the world can be made to fail in a test: by the
-// explorer in all ways, one after the other, and by a daemon built for fault
-// injection where its operator asked for it.
+// Package effect puts an interceptor around every effect of a provider's doors:
+// one that measures, or one that makes a test's world fail.
 //
-// It is in no daemon that serves mail: cmd imports it under a build tag only.
-package fault
+// It does nothing by itself.
+package effect
 
 import (
 	"context"
@@ -20,6 +18,15 @@ import (
 // Effect names one method of the interfaces by which package point reaches the
 // world.
 type Effect string
+
+// All are all effects, in the order of their constants.
+func All() []Effect {
+	return []Effect{
+		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release, Done, MarkDone,
+		LogAppend, LogLogged, LogFailed, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
+		PutVerdict, Verdict, PutOutcome, Outcome, Await, Taken, Ended, Waits, DecideFirst, DecideLast, Over,
+	}
+}
 
 // The effects, but for those of Records, which are in records.go.
 const (
