@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/evidence":         {},
 	"internal/explore":          {"pec", "internal/point", "internal/effect", "internal/testpki"},
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},
+	"internal/metrics":          {"internal/point", "internal/effect"},
 	"internal/legallog":         {"pec", "internal/point"},
 	"internal/quarantine":       {"pec", "internal/point"},
 	"internal/state":            {"pec", "internal/point"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/emersion/go-smtp"
@@ -32,7 +33,19 @@ func (s *Server) reply(t *transaction, event string, err error, attributes ...an
 	default:
 		log.Error("temporary failure", "error", err)
 	}
-	return answer(err)
+	told := answer(err)
+	if s.config.Replied != nil && (err != nil || event != "RCPT") {
+		s.config.Replied(event, told.Code, s.took(t))
+	}
+	return told
+}
+
+// took is how long the whole message has been worked on; 0: there is none yet.
+func (s *Server) took(t *transaction) time.Duration {
+	if t.Time.IsZero() {
+		return 0
+	}
+	return s.config.Clock().Sub(t.Time)
 }
 
 // answer is what the MTA is told of an error, nil for none.

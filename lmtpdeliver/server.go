@@ -59,6 +59,10 @@ type Config struct {
 	// MaxConnections is how many connections are open at once; more are closed.
 	// Zero: no bound.
 	MaxConnections int
+	// Replied, if not nil, is told of each reply but 250 to RCPT: the event, the
+	// SMTP code, and how long the whole message was worked on (0: there was none
+	// yet). It must be safe for concurrent use.
+	Replied func(event string, code int, took time.Duration)
 }
 
 // Server serves the MTA's connections to the delivery door.

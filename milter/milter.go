@@ -61,6 +61,10 @@ type Config struct {
 	// MaxConnections is how many connections are open at once; more are closed.
 	// Zero: no bound.
 	MaxConnections int
+	// Replied, if not nil, is told of each reply but 250 to MAIL, RCPT and DATA: the
+	// event, the SMTP code, and how long the whole message was worked on (0: there
+	// was none yet). It must be safe for concurrent use.
+	Replied func(event string, code int, took time.Duration)
 }
 
 // commandTimeout bounds a door's answer at MAIL and RCPT: 0.8 of what Postfix

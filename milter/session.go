@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	gomilter "github.com/d--j/go-milter"
 
@@ -121,10 +122,12 @@ func (s *session) EndOfMessage(m gomilter.Modifier) (resp *gomilter.Response, _ 
 	ctx, cancel := context.WithTimeout(s.server.base, s.server.deadline())
 	defer cancel()
 	s.t.readQueueID(m)
+	s.t.shown = s.server.config.Clock()
 	resp, err := s.decide(ctx, m)
 	if err != nil {
 		return s.refuse("end of message", err), nil
 	}
+	s.replied("end of message", 250)
 	s.log().Info("done", "event", "end of message", "answer", resp.String())
 	return resp, nil
 }
@@ -182,7 +185,23 @@ func (s *session) refuse(event string, err error, attributes ...any) *gomilter.R
 	} else {
 		log.Error("temporary failure", "error", err)
 	}
+	s.replied(event, reply.Code)
 	return response(reply)
+}
+
+// replied tells of a reply.
+func (s *session) replied(event string, code int) {
+	if tell := s.server.config.Replied; tell != nil {
+		tell(event, code, s.took())
+	}
+}
+
+// took is how long the whole message has been worked on; 0: there is none yet.
+func (s *session) took() time.Duration {
+	if s.t == nil || s.t.shown.IsZero() {
+		return 0
+	}
+	return s.server.config.Clock().Sub(s.t.shown)
 }
 
 // replyTo is the reply that an error tells (told), or that of any other error.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	gomilter "github.com/d--j/go-milter"
 
@@ -23,6 +24,7 @@ type transaction struct {
 	untouched  bool  // the door wants none of it
 	failed     error // what went wrong where no answer could be given
 	headerSize int
+	shown      time.Time // when the MTA had shown the whole message; zero: not yet
 	spool      *spool.Buffer
 	working    sync.WaitGroup // doors that still read the spool
 }

@@ -44,8 +44,8 @@ func injectFaults(s *services, open sockets, log *slog.Logger) error {
 		return &exit{exitConfig, fmt.Errorf("%s: %w", name, err)}
 	}
 	effect.Wrap(s.provider, injection)
-	for door, l := range open {
-		open[door] = injection.Listener(door, l)
+	for _, door := range []string{"access", "incoming", "delivery"} {
+		open[door] = injection.Listener(door, open[door])
 	}
 	log.Info("faults are injected into this daemon: it is a test build", "order", order, "file", path)
 	return nil

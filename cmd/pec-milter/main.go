@@ -38,18 +38,19 @@ var errBad = &exit{1, errors.New("bad")}
 
 // commands is the command line.
 type commands struct {
-	Serve       serveCommand      `cmd:"" help:"Run the daemon."`
-	CheckConfig checkCommand      `cmd:"" help:"Say everything that is wrong with a configuration."`
-	Doctor      doctorCommand     `cmd:"" help:"Examine a live set-up."`
-	Verify      verifyCommand     `cmd:"" help:"Verify PEC messages."`
-	Inspect     inspectCommand    `cmd:"" help:"Show what is inside a message."`
-	Directory   directoryCommands `cmd:"" help:"The PEC providers directory."`
-	HSM         hsmCommands       `cmd:"" name:"hsm" help:"The signing key."`
-	Log         logCommands       `cmd:"" help:"The legal log."`
-	Receipt     receiptCommands   `cmd:"" help:"Receipts and other notices."`
-	Evidence    evidenceCommand   `cmd:"" help:"Write what the legal log has of a message into an archive that openssl can verify."`
-	Database    databaseCommands  `cmd:"" help:"The PostgreSQL database."`
-	Version     versionCommand    `cmd:"" help:"Show the version."`
+	Serve       serveCommand       `cmd:"" help:"Run the daemon."`
+	CheckConfig checkCommand       `cmd:"" help:"Say everything that is wrong with a configuration."`
+	Doctor      doctorCommand      `cmd:"" help:"Examine a live set-up."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Tell by the exit code whether the doors answer."`
+	Verify      verifyCommand      `cmd:"" help:"Verify PEC messages."`
+	Inspect     inspectCommand     `cmd:"" help:"Show what is inside a message."`
+	Directory   directoryCommands  `cmd:"" help:"The PEC providers directory."`
+	HSM         hsmCommands        `cmd:"" name:"hsm" help:"The signing key."`
+	Log         logCommands        `cmd:"" help:"The legal log."`
+	Receipt     receiptCommands    `cmd:"" help:"Receipts and other notices."`
+	Evidence    evidenceCommand    `cmd:"" help:"Write what the legal log has of a message into an archive that openssl can verify."`
+	Database    databaseCommands   `cmd:"" help:"The PostgreSQL database."`
+	Version     versionCommand     `cmd:"" help:"Show the version."`
 }
 
 // out is where commands print.

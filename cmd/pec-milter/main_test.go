@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			"door":       waitForDoor,
 			"appendrows": appendRows,
 			"tamper":     tamper,
+			"scrape":     scrape,
 		},
 	})
 }

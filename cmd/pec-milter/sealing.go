@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/config"
@@ -60,6 +61,7 @@ type logKeeper struct {
 	clock  point.Clock
 	logger *slog.Logger
 
+	age         atomic.Pointer[legallog.Age] // as it was looked at last; nil: not yet
 	anchored    legallog.Head
 	partitioned time.Time // when the partitions were made
 	alarmed     time.Time // when it was told that something is late
@@ -133,6 +135,9 @@ func (k *logKeeper) seal(ctx context.Context, now time.Time) error {
 		_, failed := k.sealer.Seal(ctx, now)
 		age, err = k.sealer.Age(ctx)
 		err = errors.Join(failed, err)
+	}
+	if err == nil {
+		k.age.Store(&age)
 	}
 	k.alarm(age, now)
 	return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/directory"
+	"github.com/pec-milter/pec-milter/internal/metrics"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/spool"
 	"github.com/pec-milter/pec-milter/lmtpdeliver"
@@ -56,10 +57,10 @@ func (s *serveCommand) Run() error {
 	return errors.Join(err, services.close())
 }
 
-// sockets are the listeners of the doors, by their names.
+// sockets are the listeners of the doors, by their names, and of the metrics.
 type sockets map[string]net.Listener
 
-// listen opens the sockets of all doors, or none.
+// listen opens the sockets of all doors, and that of the metrics, or none.
 func listen(c *config.Config) (sockets, error) {
 	open := sockets{}
 	for name, socket := range map[string]config.Socket{
@@ -71,6 +72,14 @@ func listen(c *config.Config) (sockets, error) {
 			return nil, fmt.Errorf("%s.listen: %w", name, err)
 		}
 		open[name] = l
+	}
+	l, err := listenMetrics(c)
+	if err != nil {
+		open.close()
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	if l != nil {
+		open["metrics"] = l
 	}
 	return open, nil
 }
@@ -99,23 +108,33 @@ type door struct {
 	}
 }
 
-func doors(c *config.Config, p *point.Provider) []door {
-	front := func(d milter.Door) *milter.Server {
+func doors(c *config.Config, p *point.Provider, m *metrics.Metrics) []door {
+	front := func(name point.Door, d milter.Door) *milter.Server {
 		return milter.NewServer(milter.Config{
-			Door: d, Clock: p.Clock, Log: p.Logger, ContentTimeout: c.MTA.ContentTimeout.Duration,
+			Replied: replied(m, name),
+			Door:    d, Clock: p.Clock, Log: p.Logger, ContentTimeout: c.MTA.ContentTimeout.Duration,
 			Spool: spoolRoom(c), MaxSize: c.MTA.MaxSize, MaxConcurrent: c.MTA.Concurrent(), MaxConnections: c.MTA.MaxConnections,
 		})
 	}
 	// What we have certified is larger than what was submitted.
 	delivery := lmtpdeliver.NewServer(lmtpdeliver.Config{
-		Door: &point.DeliveryPoint{Provider: p}, Clock: p.Clock, Log: p.Logger,
+		Replied: replied(m, point.DeliveryDoor),
+		Door:    &point.DeliveryPoint{Provider: p}, Clock: p.Clock, Log: p.Logger,
 		Spool: spoolRoom(c), MaxSize: 2 * c.MTA.MaxSize, MaxConcurrent: c.MTA.Concurrent(), MaxConnections: c.MTA.MaxConnections,
 	})
 	return []door{
 		{"delivery", delivery},
-		{"incoming", front(&point.Incoming{Provider: p})},
-		{"access", front(&point.Access{Provider: p})},
+		{"incoming", front(point.IncomingDoor, &point.Incoming{Provider: p})},
+		{"access", front(point.AccessDoor, &point.Access{Provider: p})},
 	}
+}
+
+// replied counts the replies of a door; nil without metrics.
+func replied(m *metrics.Metrics, door point.Door) func(string, int, time.Duration) {
+	if m == nil {
+		return nil
+	}
+	return m.Replied(door)
 }
 
 // spoolRoom is the room for the bodies of one door. Each has its own, so that
@@ -145,7 +164,9 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	}
 	stopFetching := beside(ctx, s.revocations.Run)
 	defer stopFetching()
-	all := doors(c, s.provider)
+	measured := s.measured(&c.Metrics, logKeeper)
+	defer serveMetrics(c, measured, sockets["metrics"], logger)()
+	all := doors(c, s.provider, measured)
 	failed := make(chan error, len(all))
 	for _, d := range all {
 		go func() { failed <- d.server.Serve(sockets[d.name]) }()

@@ -11,10 +11,10 @@
 # and exits 69 (EX_UNAVAILABLE).
 set -eu
 
-# The servers that the stories run, their networks, the second judges (openssl, xmllint), and a
+# The servers that the stories run, their networks, the second judges (openssl, xmllint, promtool), and a
 # C compiler for PKCS#11 and the race detector.
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
-	dovecot-sieve clamav-daemon softhsm2 redis-server postgresql slapd ldap-utils iproute2 openssl unzip libxml2-utils gcc libc6-dev
+	dovecot-sieve clamav-daemon softhsm2 redis-server postgresql slapd ldap-utils iproute2 openssl unzip libxml2-utils prometheus gcc libc6-dev
 	ca-certificates'
 
 compared='opendkim amavisd-new'

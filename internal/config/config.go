@@ -40,6 +40,7 @@ type Config struct {
 	PostgreSQL      PostgreSQL      `toml:"postgresql"`
 	LegalLog        LegalLog        `toml:"legal_log"`
 	Log             Log             `toml:"log"`
+	Metrics         Metrics         `toml:"metrics"`
 }
 
 // The values of Config.Antivirus.
@@ -324,6 +325,16 @@ type LegalLog struct {
 type Log struct {
 	Format string `toml:"format"` // "text" or "json", default "text"
 	Level  Level  `toml:"level"`  // "debug", "info", "warn" or "error", default "info"
+}
+
+// Metrics is where the metrics are served, for Prometheus, by HTTP.
+type Metrics struct {
+	// Listen is a unix socket, or one of the loopback: socket, without it nothing is
+	// served.
+	Listen Socket `toml:"listen"`
+	// Insecure allows any other address: boolean, default false. Whoever reaches it
+	// learns how much mail there is, and none of whom.
+	Insecure bool `toml:"insecure"`
 }
 
 // defaults is the configuration of an empty file.

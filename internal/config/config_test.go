@@ -209,6 +209,9 @@ func TestLoadNormalises(t *testing.T) {
 	if got.Directory.RevocationGrace.Duration != 12*time.Hour {
 		t.Errorf("directory.revocation_grace = %v, want 12h", got.Directory.RevocationGrace)
 	}
+	if got.Metrics.Listen.Address != "0.0.0.0:9790" || !got.Metrics.Insecure {
+		t.Errorf("metrics = %+v, want any address", got.Metrics)
+	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)
 	}

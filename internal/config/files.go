@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // reference is a path in the configuration.
@@ -42,7 +43,7 @@ func (c *Config) references() []reference {
 	for i := range c.Directory.Revocations {
 		all = append(all, reference{"directory.revocations", &c.Directory.Revocations[i], checkFile})
 	}
-	for _, s := range append(c.sockets(), c.Redis.sockets()...) {
+	for _, s := range slices.Concat(c.sockets(), c.Redis.sockets(), c.Metrics.sockets()) {
 		if s.socket.Network == "unix" {
 			all = append(all, reference{s.key, &s.socket.Address, checkParent})
 		}

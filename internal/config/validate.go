@@ -30,6 +30,7 @@ func (c *Config) validate(f *faults) {
 	c.PostgreSQL.validate(f)
 	c.LegalLog.validate(f)
 	c.Log.validate(f)
+	c.Metrics.validate(f)
 }
 
 // validateAntivirus: it must be seen in the file that nothing scans.
@@ -152,7 +153,7 @@ func (c *Config) validateSockets(f *faults) {
 	if c.Inject.Address != "" {
 		seen["inet:"+c.Inject.Address] = "inject.address"
 	}
-	for _, s := range c.sockets() {
+	for _, s := range append(c.sockets(), c.Metrics.sockets()...) {
 		switch {
 		case s.socket.fault != nil:
 			f.add(s.key, "%v", s.socket.fault)
@@ -259,6 +260,19 @@ func (l *Log) validate(f *faults) {
 	}
 }
 
+func (m *Metrics) validate(f *faults) {
+	const key = "metrics.listen"
+	switch {
+	case m.Listen.fault != nil:
+		f.add(key, "%v", m.Listen.fault)
+	case m.Listen == Socket{} && m.Insecure:
+		f.add(key, "is missing, and insecure is for it: write both or none")
+	case m.Listen.Network == "tcp" && !m.Insecure && !isLoopback(m.Listen.Address):
+		f.add(key, "%s can be reached from other hosts, and has no password: write unix:/path or inet:127.0.0.1:port, "+
+			"or, if only the monitoring can reach it, insecure = true under [metrics]", m.Listen)
+	}
+}
+
 // required tells whether a key has a value.
 func (f *faults) required(key, value string) bool {
 	if value == "" {
@@ -289,6 +303,14 @@ func (f *faults) domain(key, domain string) string {
 type namedSocket struct {
 	key    string
 	socket *Socket
+}
+
+// sockets is the one of the metrics, if there is one that could be read.
+func (m *Metrics) sockets() []namedSocket {
+	if m.Listen.Network == "" {
+		return nil
+	}
+	return []namedSocket{{"metrics.listen", &m.Listen}}
 }
 
 // sockets are those that the configuration must give.

@@ -37,6 +37,7 @@ func testConformance(t *testing.T, open opener) {
 		"claims: one of many wins":             testClaimRace,
 		"waits":                                testWaits,
 		"waits: decisions":                     testWaitDecisions,
+		"waits: pending":                       testPending,
 		"submission by its PEC msgid":          testSubmission,
 		"unfinished":                           testUnfinished,
 		"verdict":                              testVerdict,

@@ -138,3 +138,26 @@ func scanWait(row interface{ Scan(...any) error }) (point.Wait, error) {
 	w.Since, w.Taken, w.First, w.Last = instant(since), instant(taken), instant(first), instant(last)
 	return w, nil
 }
+
+// Pending counts the waits that are not over, by the deadline that comes next.
+type Pending struct {
+	First  int64 // before 12 hours
+	Last   int64 // before 24 hours
+	Passed int64 // over 24 hours
+}
+
+// Pending counts them at a time.
+func (l *Log) Pending(ctx context.Context, now time.Time) (Pending, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	var all int64
+	var p Pending
+	err := l.db.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN since <= $1 THEN 1 ELSE 0 END), 0),
+		COALESCE(SUM(CASE WHEN since <= $2 THEN 1 ELSE 0 END), 0) FROM waits WHERE over_at IS NULL`,
+		micros(now.Add(-12*time.Hour)), micros(now.Add(-24*time.Hour))).Scan(&all, &p.Last, &p.Passed)
+	if err != nil {
+		return Pending{}, fmt.Errorf("counting waits: %w", err)
+	}
+	p.First, p.Last = all-p.Last, p.Last-p.Passed
+	return p, nil
+}

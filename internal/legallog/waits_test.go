@@ -54,6 +54,25 @@ func testWaits(t *testing.T, log *Log) {
 	}
 }
 
+// testPending: what is over does not count, the rest counts by its deadline.
+func testPending(t *testing.T, log *Log) {
+	want := func(now time.Time, want Pending) {
+		t.Helper()
+		if got, err := log.Pending(ctx, now); err != nil || got != want {
+			t.Errorf("Pending %v after: got %+v, %v, want %+v", now.Sub(t0), got, err, want)
+		}
+	}
+	want(t0, Pending{})
+	a, b, c := sampleWait("a@b.example"), sampleWait("b@b.example"), sampleWait("c@b.example")
+	b.Since = t0.Add(6 * time.Hour)
+	wantError(t, "Await", log.Await(ctx, a, b, c), nil)
+	want(t0.Add(7*time.Hour), Pending{First: 3})
+	wantError(t, "Ended", log.Ended(ctx, c.ID, c.Recipient, t0), nil)
+	want(t0.Add(12*time.Hour), Pending{First: 1, Last: 1})
+	want(t0.Add(24*time.Hour), Pending{Last: 1, Passed: 1})
+	want(t0.Add(30*time.Hour), Pending{Passed: 2})
+}
+
 // testWaitDecisions: FP-27, a notice is decided only if nothing came, and the
 // first decision stays.
 func testWaitDecisions(t *testing.T, log *Log) {
