@@ -48,6 +48,7 @@ type commands struct {
 	HSM         hsmCommands        `cmd:"" name:"hsm" help:"The signing key."`
 	Log         logCommands        `cmd:"" help:"The legal log."`
 	Receipt     receiptCommands    `cmd:"" help:"Receipts and other notices."`
+	Explain     explainCommand     `cmd:"" help:"Tell in plain English what happened to a message."`
 	Evidence    evidenceCommand    `cmd:"" help:"Write what the legal log has of a message into an archive that openssl can verify."`
 	Database    databaseCommands   `cmd:"" help:"The PostgreSQL database."`
 	Version     versionCommand     `cmd:"" help:"Show the version."`

@@ -27,6 +27,7 @@ const (
 	termRecipient = "recipient" // its address
 	termDomain    = "domain"    // of the sender or a recipient
 	termReference = "reference" // the user's Message-ID, without <>
+	termQueueID   = "queue id"  // the MTA's, of the transaction
 )
 
 // termAll is that of every row that brings a message in: by it, they are read in
@@ -60,6 +61,7 @@ func terms(e *point.Event) map[term]bool {
 		}
 	}
 	add(termReference, bare(e.Reference))
+	add(termQueueID, e.QueueID)
 	add(termSender, strings.ToLower(e.Sender))
 	add(termDomain, pec.Domain(e.Sender))
 	for _, r := range e.Recipients {

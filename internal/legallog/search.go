@@ -18,6 +18,7 @@ import (
 type Query struct {
 	ID        string // PEC msgid, without <>
 	MessageID string // the user's Message-ID, or that of a notice, with or without <>
+	QueueID   string // the MTA's, with which the message came in
 	Sender    string // address, in any case
 	Recipient string // address, in any case, of any kind of recipient
 	Domain    string // of the sender or a recipient
@@ -41,7 +42,7 @@ const (
 // in which they came into the log. A row that is of no message is given alone. After
 // an error there are no more.
 //
-// By ID, MessageID, Sender, Recipient and Domain messages are found by an index,
+// By ID, MessageID, QueueID, Sender, Recipient and Domain messages are found by an index,
 // which has them by time. By From and To alone all messages of that time are found,
 // and read if there is a Subject or a Kind.
 func (l *Log) Search(ctx context.Context, q Query) iter.Seq2[[]Row, error] {
@@ -78,6 +79,8 @@ func (l *Log) found(q Query) finder {
 		return l.foundByID(q)
 	case q.MessageID != "":
 		return l.foundByMessageID(q)
+	case q.QueueID != "":
+		return l.foundBy(q, newTerm(termQueueID, q.QueueID))
 	case q.Recipient != "":
 		return l.foundBy(q, newTerm(termRecipient, strings.ToLower(q.Recipient)))
 	case q.Sender != "":
@@ -280,6 +283,7 @@ func (q *Query) matches(row *Row) bool {
 	e := &row.Event
 	switch {
 	case q.ID != "" && e.ID != q.ID,
+		q.QueueID != "" && e.QueueID != q.QueueID,
 		q.MessageID != "" && bare(e.Reference) != bare(q.MessageID),
 		q.Sender != "" && !strings.EqualFold(e.Sender, q.Sender),
 		q.Recipient != "" && !isRecipient(e, q.Recipient),

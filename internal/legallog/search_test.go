@@ -142,10 +142,10 @@ func TestSearchHostileText(t *testing.T) { testSearchHostile(t, openFile(t, t.Te
 func testSearchHostile(t *testing.T, log *Log) {
 	for n, s := range []string{"'; DROP TABLE events; --@x.example", "%@_.example", strings.Repeat("a", 20_000) + "@x.example", "a\x00b@\xff.example"} {
 		e := sampleEvent(fmt.Sprint(n))
-		e.Sender, e.Reference, e.Subject = s, "<"+s+">", s
+		e.QueueID, e.Sender, e.Reference, e.Subject = s, s, "<"+s+">", s
 		mustAppend(t, log, e)
 		kept := text(s)
-		for name, q := range map[string]Query{"sender": {Sender: kept}, "Message-ID": {MessageID: kept}, "subject": {Subject: kept}} {
+		for name, q := range map[string]Query{"queue id": {QueueID: kept}, "sender": {Sender: kept}, "Message-ID": {MessageID: kept}, "subject": {Subject: kept}} {
 			if got := search(t, log, q); len(got) != 1 {
 				t.Errorf("by %s %.30q: rows %v, want one", name, kept, got)
 			}
