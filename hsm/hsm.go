@@ -82,6 +82,16 @@ func (s *Signer) Refresh(accept func(chain []*x509.Certificate) error) (changed 
 	return true, nil
 }
 
+// Probe has every token sign, so that a session that nobody uses is not cut for that,
+// and one that is dead is told to the log before a message needs it. It takes as long
+// as the timeout at most. A key file needs none.
+func (s *Signer) Probe() {
+	key, _, err := s.Current()
+	if err == nil && s.source.probe != nil {
+		s.source.probe(key.Public())
+	}
+}
+
 // Close ends the session with the token, if there is one. It waits for
 // signatures under way, but no longer than the token's timeout.
 func (s *Signer) Close() error {

@@ -25,6 +25,9 @@ import (
 
 var _ point.Signer = (*Signer)(nil)
 
+// quiet is a log that nobody reads.
+var quiet = slog.New(slog.DiscardHandler)
+
 // identity is a key with a self-signed certificate, in PEM.
 type identity struct {
 	key         crypto.Signer

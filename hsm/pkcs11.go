@@ -57,7 +57,7 @@ func openPKCS11(t Token, pin PIN) (s session, err error) {
 		SlotNumber:        t.Slot,
 		Pin:               pin.Reveal(),
 		LoginNotSupported: t.PINFile == "",
-		MaxSessions:       maxCalls + 1, // one of them keeps the login
+		MaxSessions:       t.Sessions + 1, // one of them keeps the login; the token may allow fewer
 		PoolWaitTimeout:   t.Timeout,
 	})
 	if err != nil {
@@ -78,8 +78,8 @@ func findKey(context *crypto11.Context, t Token, public crypto.PublicKey) (crypt
 			return key, nil
 		}
 	}
-	return nil, fmt.Errorf("PKCS#11 token has %d key pairs with label %q and id %q, and none belongs to the certificate: "+
-		"compare with pkcs11-tool --list-objects", len(keys), t.KeyLabel, fmt.Sprintf("%x", t.KeyID))
+	return nil, fmt.Errorf("%w: PKCS#11 token has %d key pairs with label %q and id %q, and none belongs to the certificate: "+
+		"compare with pec-milter hsm list", errNoKey, len(keys), t.KeyLabel, fmt.Sprintf("%x", t.KeyID))
 }
 
 // Find looks for a key.

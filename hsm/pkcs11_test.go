@@ -4,10 +4,13 @@ package hsm
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -131,7 +134,7 @@ func TestSoftHSMSignsInParallel(t *testing.T) {
 		t.Fatalf("OpenToken() error = %v", err)
 	}
 	var waiting sync.WaitGroup
-	for range 4 * maxCalls {
+	for range 4 * DefaultSessions {
 		waiting.Go(func() { checkSigns(t, signer) })
 	}
 	waiting.Wait()
@@ -175,13 +178,13 @@ func TestSoftHSMWrongPINIsTriedOnce(t *testing.T) {
 	if _, err := hsm.open(i, "4321", nil); !errors.Is(err, ErrPIN) || strings.Contains(err.Error(), "4321") {
 		t.Errorf("OpenToken() error = %v, want ErrPIN without the PIN in it", err)
 	}
-	token := Token{Module: hsm.module, Label: "alfa", KeyLabel: "pec", PINFile: "given", Timeout: time.Minute}
+	token := Token{Module: hsm.module, Label: "alfa", KeyLabel: "pec", PINFile: "given", Sessions: 1, Timeout: time.Minute}
 	var opens int
 	open := func() (session, error) {
 		opens++
 		return openPKCS11(token, NewPIN("4321"))
 	}
-	key := tokenKey{newToken(open, time.Minute, slog.New(slog.DiscardHandler)), i.key.Public()}
+	key := tokenKey{newToken(open, time.Minute, DefaultSessions, slog.New(slog.DiscardHandler)), i.key.Public()}
 	for range 5 {
 		if _, err := key.Sign(rand.Reader, make([]byte, 32), crypto.SHA256); !errors.Is(err, ErrPIN) {
 			t.Errorf("Sign() error = %v, want ErrPIN", err)
@@ -248,6 +251,65 @@ func TestSoftHSMTokenReplaced(t *testing.T) {
 	checkSigns(t, signer)
 }
 
+// TestSoftHSMSpare: the first token is not there at the start; the
+// spare has the same key. OP-07: a wrong PIN of a spare is not passed over.
+func TestSoftHSMSpare(t *testing.T) {
+	i := rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	spare := func(pin string) func(*Token) {
+		return func(t *Token) {
+			other := *t
+			other.Label, other.PINFile = "beta", write(hsm.t, "pin", []byte(pin))
+			t.Spares = []Token{other}
+		}
+	}
+	if _, err := hsm.open(i, "1234", spare("1234")); err == nil || strings.Count(err.Error(), "could not find PKCS#11 token") != 2 {
+		t.Errorf("OpenToken() without any token: error = %v, want one for each", err)
+	}
+	hsm.util("--init-token", "--free", "--label", "beta", "--so-pin", "so-pin-1", "--pin", "1234")
+	hsm.util("--import", write(t, "key.pem", i.pkcs8(t)), "--token", "beta", "--label", "pec", "--id", "01", "--pin", "1234")
+	if _, err := hsm.open(i, "1234", spare("4321")); !errors.Is(err, ErrPIN) {
+		t.Errorf("OpenToken() error = %v, want ErrPIN of the spare", err)
+	}
+	signer, err := hsm.open(i, "1234", spare("1234"))
+	if err != nil {
+		t.Fatalf("OpenToken() with the spare alone: error = %v", err)
+	}
+	checkSigns(t, signer)
+}
+
+// TestSoftHSMAwayAndBack: the files of the token are moved away and back, as a device
+// whose line is cut. One signature finds out, and the first after that works.
+func TestSoftHSMAwayAndBack(t *testing.T) {
+	i := rsaIdentity(t, 2048)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	signer, err := hsm.open(i, "1234", nil)
+	if err != nil {
+		t.Fatalf("OpenToken() error = %v", err)
+	}
+	checkSigns(t, signer)
+	tokens := filepath.Join(filepath.Dir(os.Getenv("SOFTHSM2_CONF")), "tokens")
+	if err := errors.Join(os.Rename(tokens, tokens+".away"), os.Mkdir(tokens, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := signer.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(nil)
+	for range 3 {
+		if _, err := key.Sign(rand.Reader, digest[:], crypto.SHA256); err == nil {
+			t.Error("Sign() without the token: no error")
+		}
+	}
+	if err := errors.Join(os.Remove(tokens), os.Rename(tokens+".away", tokens)); err != nil {
+		t.Fatal(err)
+	}
+	checkSigns(t, signer)
+}
+
 // A module whose own library is missing is the commonest fault of an
 // installation.
 func TestMissingDependencyIsNamed(t *testing.T) {
@@ -270,29 +332,96 @@ func TestMissingDependencyIsNamed(t *testing.T) {
 	if err := os.Remove(filepath.Join(directory, "libvendorbase.so.4")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := openPKCS11(Token{Module: filepath.Join(directory, "module.so"), Label: "alfa"}, PIN{})
+	_, err := openPKCS11(Token{Module: filepath.Join(directory, "module.so"), Label: "alfa", Sessions: 1}, PIN{})
 	if err == nil || !strings.Contains(err.Error(), "libvendorbase.so.4") {
 		t.Errorf("openPKCS11() error = %v, want one that names libvendorbase.so.4", err)
 	}
 }
 
+// TestLostSession: FP-09, what PKCS#11 answers when a session, the login, the key's
+// handle, the device or the connection to it is gone.
 func TestLostSession(t *testing.T) {
-	cases := []struct {
-		name string
-		err  error
-		want bool
-	}{
-		{"session closed", pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID), true},
-		{"device removed", pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED), true},
-		{"token reset", pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN), true},
-		{"vendor's own", pkcs11.Error(pkcs11.CKR_VENDOR_DEFINED + 7), true},
-		{"bad mechanism", pkcs11.Error(pkcs11.CKR_MECHANISM_INVALID), false},
-		{"no room", pkcs11.Error(pkcs11.CKR_SESSION_COUNT), false},
-		{"not the token's", x509.ErrUnsupportedAlgorithm, false},
+	cured := []uint{
+		pkcs11.CKR_SESSION_CLOSED, pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_USER_NOT_LOGGED_IN,
+		pkcs11.CKR_DEVICE_REMOVED, pkcs11.CKR_DEVICE_ERROR, pkcs11.CKR_TOKEN_NOT_PRESENT, pkcs11.CKR_TOKEN_NOT_RECOGNIZED,
+		pkcs11.CKR_SLOT_ID_INVALID, pkcs11.CKR_KEY_HANDLE_INVALID, pkcs11.CKR_OBJECT_HANDLE_INVALID,
+		pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED, pkcs11.CKR_GENERAL_ERROR, pkcs11.CKR_FUNCTION_FAILED,
+		pkcs11.CKR_OPERATION_ACTIVE, pkcs11.CKR_OPERATION_NOT_INITIALIZED, pkcs11.CKR_FUNCTION_CANCELED,
+		pkcs11.CKR_VENDOR_DEFINED + 7,
 	}
-	for _, c := range cases {
-		if got := lost(c.err); got != c.want {
-			t.Errorf("%s: lost(%v) = %v, want %v", c.name, c.err, got, c.want)
+	not := []uint{
+		pkcs11.CKR_MECHANISM_INVALID, pkcs11.CKR_DATA_LEN_RANGE, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED,
+		pkcs11.CKR_SESSION_COUNT, pkcs11.CKR_HOST_MEMORY, pkcs11.CKR_PIN_EXPIRED,
+	}
+	for want, codes := range map[bool][]uint{true: cured, false: not} {
+		for _, code := range codes {
+			err := fmt.Errorf("signing: %w", pkcs11.Error(code))
+			if got := lost(err); got != want {
+				t.Errorf("lost(%v) = %v, want %v", err, got, want)
+			}
 		}
 	}
+	if lost(x509.ErrUnsupportedAlgorithm) {
+		t.Errorf("lost(%v) = true: it is not the token's", x509.ErrUnsupportedAlgorithm)
+	}
+}
+
+// What a token may never be asked twice is never answered by asking again.
+func TestPINErrorsAreTheEnd(t *testing.T) {
+	for _, code := range pinErrors() {
+		if err := explain(Token{}, code); !errors.Is(err, ErrPIN) || errors.Is(err, errLost) {
+			t.Errorf("explain(%v) = %v, want ErrPIN and no lost session", code, err)
+		}
+	}
+}
+
+// TestSoftHSMList: what the module has, and which key the configuration chooses.
+func TestSoftHSMList(t *testing.T) {
+	i, other := rsaIdentity(t, 2048), rsaIdentity(t, 2048)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ec := newIdentity(t, curve, err)
+	hsm := newSoftHSM(t)
+	hsm.initToken()
+	hsm.importKey(other, "0a")
+	hsm.importKey(i, "0b")
+	hsm.importKey(ec, "0c")
+	token := Token{Module: hsm.module, Label: "alfa", KeyLabel: "pec", KeyID: []byte{0x0b}, PINFile: write(t, "pin", []byte("1234"))}
+	slots, err := List(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(slots) != 2 || !slots[0].Chosen || slots[0].Label != "alfa" || slots[1].Chosen {
+		t.Fatalf("List() = %+v, want the token and the empty slot of SoftHSM", slots)
+	}
+	for _, k := range slots[0].Keys {
+		wanted, fits := map[string]identity{"\x0a": other, "\x0b": i, "\x0c": ec}[string(k.ID)], string(k.ID) == "\x0b"
+		for _, of := range []identity{i, other, ec} {
+			if got, want := k.Certifies(certificateOf(t, of)), of.key == wanted.key; got != want {
+				t.Errorf("key %x belongs to a certificate: %v, want %v", k.ID, got, want)
+			}
+		}
+		if k.Label != "pec" || k.Fits != fits {
+			t.Errorf("key %x: label %q, chosen %v, want pec and %v", k.ID, k.Label, k.Fits, fits)
+		}
+	}
+	if len(slots[0].Keys) != 3 {
+		t.Errorf("%d keys, want 3", len(slots[0].Keys))
+	}
+	token.PINFile = write(t, "pin", []byte("4321"))
+	if _, err := List(token); !errors.Is(err, ErrPIN) {
+		t.Errorf("List() with a wrong PIN: error = %v, want ErrPIN", err)
+	}
+	token.Module = "/nowhere/libhsm.so"
+	if _, err := List(token); err == nil || !strings.Contains(err.Error(), "/nowhere/libhsm.so: cannot open shared object file") {
+		t.Errorf("List() without the module: error = %v, want one that says so", err)
+	}
+}
+
+func certificateOf(t *testing.T, i identity) *x509.Certificate {
+	t.Helper()
+	all, err := parseCertificates(i.certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0]
 }

@@ -19,6 +19,7 @@ type source struct {
 	certificateFile string
 	keyFile         string // empty: the keys are on a token
 	find            func(public crypto.PublicKey) (crypto.Signer, error)
+	probe           func(public crypto.PublicKey) // nil: there is nothing to probe
 	log             *slog.Logger
 	close           func() error // nil: there is nothing to close
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +23,24 @@ type Token struct {
 	KeyLabel string
 	KeyID    []byte // CKA_ID
 	PINFile  string // empty: the token wants no login
+	// Sessions is how many signatures the token makes at once, at most; zero is
+	// DefaultSessions. A token that allows fewer sessions gets fewer: one of those
+	// that it allows keeps the login.
+	Sessions int
 	// Timeout is how long one signature may take, with opening the token again
-	// where that is needed; zero is 20 s.
+	// where that is needed; zero is DefaultTimeout.
 	Timeout time.Duration
+	// Spares are tokens that have the same keys. They sign while this one does not:
+	// each has its share of Timeout, and their own says nothing.
+	Spares []Token
+}
+
+// name is how the log calls a token.
+func (t Token) name() string {
+	if t.Slot != nil {
+		return fmt.Sprintf("slot %d of %s", *t.Slot, t.Module)
+	}
+	return fmt.Sprintf("%s of %s", cmp.Or(t.Label, t.Serial), t.Module)
 }
 
 // DefaultTimeout is how long a signature may take where nothing is said.
@@ -36,31 +52,39 @@ const DefaultTimeout = 20 * time.Second
 var ErrPIN = errors.New("the token refused the PIN; it is not tried again, " +
 	"for a few wrong ones lock the token: correct the PIN file, then restart")
 
+// errNoKey marks that a token is well, but does not have a key.
+var errNoKey = errors.New("the token does not have the key")
+
 // errLost marks errors of a session that opening the token again may cure.
 var errLost = errors.New("session with the token lost")
 
-// maxCalls bounds the calls on a token under way, hung ones included.
-const maxCalls = 16
+// DefaultSessions is how many signatures a token makes at once where nothing is
+// said.
+const DefaultSessions = 16
 
 // OpenToken opens a key on a PKCS#11 token; the certificates come from a file
 // as for OpenFile. Of the keys that have the label or id, those are taken that
 // belong to the certificates.
 //
-// A session that is lost later is opened again, once for each signature;
-// a signature that takes longer than the token's timeout is an error. All errors of the
-// key but ErrPIN are temporary. log gets what happens to the token.
+// A session that is lost later is opened again, once for each signature. Then the
+// spares are asked, and the one that signs goes on doing so. A signature that takes
+// longer than the timeout, or does not verify, is an error. All errors of the
+// key but ErrPIN are temporary. log gets what happens to the tokens.
 func OpenToken(certificateFile string, config Token, log *slog.Logger) (*Signer, error) {
 	if _, err := readFile(certificateFile); err != nil {
 		return nil, err // before the PIN is tried
 	}
-	token, err := openToken(config, log)
+	tokens, err := openTokens(config, log)
 	if err != nil {
 		return nil, err
 	}
-	return openSigner(&source{certificateFile: certificateFile, find: token.find, log: log, close: token.Close})
+	return openSigner(&source{
+		certificateFile: certificateFile, find: tokens.find, probe: tokens.probe, log: log, close: tokens.close,
+	})
 }
 
-// openToken opens a session.
+// openToken opens a session. If that fails for a reason that may go away, there is
+// a token together with the error: it tries again when it is asked to sign.
 func openToken(config Token, log *slog.Logger) (*token, error) {
 	var pin PIN
 	var err error
@@ -69,7 +93,10 @@ func openToken(config Token, log *slog.Logger) (*token, error) {
 			return nil, err
 		}
 	}
-	t := newToken(func() (session, error) { return openPKCS11(config, pin) }, cmp.Or(config.Timeout, DefaultTimeout), log)
+	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
+	config.Sessions = cmp.Or(config.Sessions, DefaultSessions)
+	t := newToken(func() (session, error) { return openPKCS11(config, pin) }, config.Timeout, config.Sessions, log)
+	t.name = config.name()
 	_, err = t.within(t.start)
 	return t, err
 }
@@ -86,10 +113,12 @@ type session interface {
 // token opens its session again when it is lost. One session serves all keys: the
 // module is not loaded anew, and the PIN not tried again, while another one lives.
 type token struct {
+	name    string
 	open    func() (session, error)
 	timeout time.Duration
 	log     *slog.Logger
-	calls   chan struct{} // holds one element for each call under way
+	calls   chan struct{} // holds one element for each call under way, hung ones included
+	silent  atomic.Bool   // the last probe found that it does not sign
 
 	// mu is held for reading while signing, for writing while opening: a
 	// session is never closed under a signature.
@@ -98,8 +127,8 @@ type token struct {
 	refused error   // an ErrPIN: the token must not be asked again
 }
 
-func newToken(open func() (session, error), timeout time.Duration, log *slog.Logger) *token {
-	return &token{open: open, timeout: timeout, log: log, calls: make(chan struct{}, maxCalls)}
+func newToken(open func() (session, error), timeout time.Duration, sessions int, log *slog.Logger) *token {
+	return &token{open: open, timeout: timeout, log: log, calls: make(chan struct{}, sessions)}
 }
 
 // tokenKey is one key of a token.
@@ -153,7 +182,7 @@ func (t *token) within(call func() ([]byte, error)) ([]byte, error) {
 	select {
 	case t.calls <- struct{}{}:
 	case <-timer.C:
-		return nil, fmt.Errorf("PKCS#11 token is stuck: %d calls have not returned within %v", maxCalls, t.timeout)
+		return nil, fmt.Errorf("PKCS#11 token is stuck: %d calls have not returned within %v", cap(t.calls), t.timeout)
 	}
 	done := make(chan result, 1)
 	go func() {

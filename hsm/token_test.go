@@ -59,9 +59,10 @@ func (f *fakeToken) open() (session, error) {
 
 func newFakeToken(timeout time.Duration, next ...any) (tokenKey, *fakeToken, *bytes.Buffer) {
 	fake, log := &fakeToken{next: next}, new(bytes.Buffer)
-	return tokenKey{newToken(fake.open, timeout, slog.New(slog.NewTextHandler(log, nil))), nil}, fake, log
+	return tokenKey{newToken(fake.open, timeout, DefaultSessions, slog.New(slog.NewTextHandler(log, nil))), nil}, fake, log
 }
 
+// TestTokenReopens: FP-09; OP-07, a wrong PIN is the end.
 func TestTokenReopens(t *testing.T) {
 	gone := fmt.Errorf("%w: device removed", errLost)
 	busy := errors.New("no room on the device")
@@ -125,7 +126,7 @@ func TestTokenConcurrentLossOpensOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var waiting sync.WaitGroup
-	for range maxCalls {
+	for range DefaultSessions {
 		waiting.Go(func() {
 			if signature, err := token.Sign(nil, nil, crypto.SHA256); string(signature) != "B" || err != nil {
 				t.Errorf("Sign() = %q, %v, want B", signature, err)
@@ -139,10 +140,11 @@ func TestTokenConcurrentLossOpensOnce(t *testing.T) {
 	}
 }
 
+// TestTokenHangs: FP-10.
 func TestTokenHangs(t *testing.T) {
 	hung := &fakeSession{name: "A", hang: make(chan struct{})}
 	token, fake, _ := newFakeToken(50*time.Millisecond, hung)
-	for range maxCalls {
+	for range DefaultSessions {
 		_, err := token.Sign(nil, nil, crypto.SHA256)
 		if err == nil || !strings.Contains(err.Error(), "has not answered within 50ms") {
 			t.Fatalf("Sign() on a hung token: error = %v", err)

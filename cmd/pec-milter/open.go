@@ -169,10 +169,24 @@ func openSigner(c *config.Signer, logger *slog.Logger) (*hsm.Signer, error) {
 	if c.Module == "" {
 		return hsm.OpenFile(c.CertificateFile, c.KeyFile, logger)
 	}
-	return hsm.OpenToken(c.CertificateFile, hsm.Token{
+	return hsm.OpenToken(c.CertificateFile, tokenOf(c), logger)
+}
+
+// tokenOf is the configured token with its spares.
+func tokenOf(c *config.Signer) hsm.Token {
+	first := oneToken(&c.SignerToken)
+	first.Timeout = c.Timeout.Duration
+	for i := range c.Spares {
+		first.Spares = append(first.Spares, oneToken(&c.Spares[i]))
+	}
+	return first
+}
+
+func oneToken(c *config.SignerToken) hsm.Token {
+	return hsm.Token{
 		Module: c.Module, Label: c.Token, Serial: c.TokenSerial, Slot: c.TokenSlot,
-		KeyLabel: c.KeyLabel, KeyID: c.KeyID.Bytes, PINFile: c.PINFile, Timeout: c.Timeout.Duration,
-	}, logger)
+		KeyLabel: c.KeyLabel, KeyID: c.KeyID.Bytes, PINFile: c.PINFile, Sessions: c.Sessions,
+	}
 }
 
 // openLog opens the legal log and the records.

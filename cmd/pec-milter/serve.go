@@ -176,6 +176,8 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	defer stopTimer()
 	stopKeeper := keeper.start(ctx)
 	defer stopKeeper()
+	stopProbe := every(ctx, timerPeriod, func(context.Context) { s.signer.Probe() })
+	defer stopProbe()
 	stopLogKeeper := every(ctx, timerPeriod, logKeeper.work)
 	select {
 	case <-ctx.Done():

@@ -174,15 +174,25 @@ type Quarantine struct {
 	Directory string `toml:"directory"`
 }
 
-// Signer is the key that signs: KeyFile, or a key on a PKCS#11 token. For the
-// token exactly one of Token, TokenSerial and TokenSlot is given, for its key
-// KeyLabel, KeyID or both.
+// Signer is the key that signs: KeyFile, or a key on a PKCS#11 token.
 type Signer struct {
 	// CertificateFile is PEM: the signing certificate, then its intermediates.
 	// Path, required.
 	CertificateFile string `toml:"certificate_file"`
 	// KeyFile is PEM, not encrypted and not accessible to others: path.
 	KeyFile string `toml:"key_file"`
+	SignerToken
+	// Timeout is how long one signature may take: duration, default "20s". At
+	// most 0.8 of mta.content_timeout. Token and Spares have equal shares of it.
+	Timeout Duration `toml:"timeout"`
+	// Spares have the same keys as the token: the first that works signs. A table for
+	// each.
+	Spares []SignerToken `toml:"spare"`
+}
+
+// SignerToken is a PKCS#11 token with the key. Exactly one of Token, TokenSerial
+// and TokenSlot is given, and KeyLabel, KeyID or both.
+type SignerToken struct {
 	// Module is the PKCS#11 library of the token's vendor: path.
 	Module string `toml:"module"`
 	// Token is the token's label: text.
@@ -198,9 +208,9 @@ type Signer struct {
 	// PINFile holds the user PIN, alone, and is not accessible to others: path.
 	// Without it there is no login to the token.
 	PINFile string `toml:"pin_file"`
-	// Timeout is how long one signature may take: duration, default "20s". At
-	// most 0.8 of mta.content_timeout.
-	Timeout Duration `toml:"timeout"`
+	// Sessions is how many signatures the token makes at once, at most: integer;
+	// 0, the default, is 16. A token that allows fewer sessions gets fewer.
+	Sessions int `toml:"sessions"`
 }
 
 // Directory is what signatures of peers are judged by.

@@ -46,8 +46,8 @@ func TestLoadExample(t *testing.T) {
 		},
 		Quarantine: Quarantine{"/var/lib/pec-milter/quarantine"},
 		Signer: Signer{
-			CertificateFile: here("signer.pem"), Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec",
-			PINFile: here("pin"), Timeout: Duration{Duration: 20 * time.Second},
+			CertificateFile: here("signer.pem"), Timeout: Duration{Duration: 20 * time.Second},
+			SignerToken: SignerToken{Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec", PINFile: here("pin")},
 		},
 		Directory: Directory{
 			LDIF: here("providers.ldif"), Roots: here("roots"), RevocationCache: "/var/lib/pec-milter/revocations",
@@ -86,7 +86,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 31; shown != want {
+	if want := 32; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")
@@ -99,7 +99,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	}
 	want := defaults()
 	want.Access.Listen, want.Clamd.Socket = got.Access.Listen, got.Clamd.Socket
-	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout ||
+	if got.MTA != want.MTA || got.Inject.Hello != want.Inject.Hello || got.Signer.Timeout != want.Signer.Timeout || got.Signer.Sessions != want.Signer.Sessions ||
 		got.Log != want.Log || got.Access != want.Access || got.Delivery.BriefDecoded || got.Clamd != want.Clamd ||
 		got.Directory.RevocationInterval != want.Directory.RevocationInterval || got.Directory.RevocationGrace != want.Directory.RevocationGrace ||
 		got.State.Node != want.State.Node || got.DirectorySync != want.DirectorySync || got.Incoming.SHA1Until != want.Incoming.SHA1Until || got.Incoming.RequireTLS ||
@@ -134,7 +134,12 @@ func TestExampleHasEveryKey(t *testing.T) {
 				continue // its own keys come too
 			}
 			keys++
-			if name := key.Tag.Get("toml"); !strings.Contains("\n"+sections[table], "\n"+name+" = ") {
+			name := key.Tag.Get("toml")
+			line := name + " = "
+			if key.Type.Kind() == reflect.Slice && key.Type.Elem().Kind() == reflect.Struct && key.Type.Elem() != reflect.TypeFor[Socket]() {
+				line = "[[" + table + "." + name + "]]"
+			}
+			if !strings.Contains("\n"+sections[table], "\n"+line) {
 				t.Errorf("example has no line for %s.%s", table, name)
 			}
 		}
@@ -214,5 +219,30 @@ func TestLoadNormalises(t *testing.T) {
 	}
 	if slot := got.Signer.TokenSlot; slot == nil || *slot != 0 || string(got.Signer.KeyID.Bytes) != "\x0a\x1b" {
 		t.Errorf("token_slot = %v, key_id = %x, want 0 and 0a1b", slot, got.Signer.KeyID.Bytes)
+	}
+}
+
+// The tokens of the example file, and spares that have what the table above has.
+func TestSpareTokens(t *testing.T) {
+	content, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spare := "[[signer.spare]]\nmodule = \"other.so\"\ntoken_slot = 3\nkey_label = \"pec\"\npin_file = \"pin3\"\nsessions = 4\n"
+	path := filepath.Join(t.TempDir(), "pec-milter.toml")
+	if err := os.WriteFile(path, append(content, spare...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := filepath.Dir(path)
+	if s := got.Signer.Spares; len(s) != 1 || s[0].Module != filepath.Join(here, "other.so") || s[0].PINFile != filepath.Join(here, "pin3") ||
+		s[0].TokenSlot == nil || *s[0].TokenSlot != 3 || s[0].KeyLabel != "pec" || s[0].Sessions != 4 {
+		t.Errorf("spares = %+v", s)
+	}
+	if err := got.CheckFiles(); err == nil || !strings.Contains(err.Error(), "signer.spare.module: ") || !strings.Contains(err.Error(), "signer.spare.pin_file: ") {
+		t.Errorf("CheckFiles() error = %v, want one of each file of the spare", err)
 	}
 }

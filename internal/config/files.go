@@ -23,8 +23,10 @@ func (c *Config) references() []reference {
 		{"quarantine.directory", &c.Quarantine.Directory, checkPrivateDirectory},
 		{"signer.certificate_file", &c.Signer.CertificateFile, checkFile},
 		{"signer.key_file", &c.Signer.KeyFile, checkPrivate},
-		{"signer.module", &c.Signer.Module, checkFile},
-		{"signer.pin_file", &c.Signer.PINFile, checkPrivate},
+	}
+	all = append(all, c.Signer.SignerToken.references("signer")...)
+	for i := range c.Signer.Spares {
+		all = append(all, c.Signer.Spares[i].references("signer.spare")...)
 	}
 	all = append(all, c.directoryReferences()...)
 	all = append(all, []reference{
@@ -49,6 +51,10 @@ func (c *Config) references() []reference {
 		}
 	}
 	return all
+}
+
+func (t *SignerToken) references(table string) []reference {
+	return []reference{{table + ".module", &t.Module, checkFile}, {table + ".pin_file", &t.PINFile, checkPrivate}}
 }
 
 // CheckFiles tells whether the files and directories that the configuration

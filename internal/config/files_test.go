@@ -116,7 +116,7 @@ func TestCheckFilesPrivateKey(t *testing.T) {
 	if err := os.WriteFile(key, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := &Config{Signer: Signer{KeyFile: key, PINFile: key}}
+	config := &Config{Signer: Signer{KeyFile: key, SignerToken: SignerToken{PINFile: key}}}
 	checkLines(t, config.CheckFiles(), nil)
 	if err := os.Chmod(key, 0o604); err != nil {
 		t.Fatal(err)

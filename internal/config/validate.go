@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/mail"
 	"slices"
@@ -219,15 +220,14 @@ func (m *MTA) validate(f *faults) {
 
 func (s *Signer) validate(f *faults, contentTimeout time.Duration) {
 	f.required("signer.certificate_file", s.CertificateFile)
-	token := s.Module != "" || s.Token != "" || s.TokenSerial != "" || s.TokenSlot != nil ||
-		s.KeyLabel != "" || s.KeyID.Bytes != nil || s.PINFile != ""
+	token := s.SignerToken.given() || len(s.Spares) > 0
 	switch {
 	case s.KeyFile != "" && token:
 		f.add("signer", "key_file and the keys of a PKCS#11 token exclude each other: remove the one or the others")
 	case s.KeyFile == "" && !token:
 		f.add("signer", "no key: write key_file, or module, token and key_label of a PKCS#11 token")
 	case token:
-		s.validateToken(f)
+		s.validateTokens(f)
 	}
 	if s.KeyID.fault != nil {
 		f.add("signer.key_id", "%v", s.KeyID.fault)
@@ -235,19 +235,63 @@ func (s *Signer) validate(f *faults, contentTimeout time.Duration) {
 	f.withinMTA("signer.timeout", s.Timeout, contentTimeout)
 }
 
-func (s *Signer) validateToken(f *faults) {
-	f.required("signer.module", s.Module)
-	chosen := 0
-	for _, given := range []bool{s.Token != "", s.TokenSerial != "", s.TokenSlot != nil} {
+// validateTokens checks the token and its spares. A token that stands there twice
+// would be asked twice with a PIN that may be wrong.
+func (s *Signer) validateTokens(f *faults) {
+	s.SignerToken.validate(f, "signer")
+	all := []*SignerToken{&s.SignerToken}
+	for i := range s.Spares {
+		spare := &s.Spares[i]
+		spare.validate(f, "signer.spare")
+		if spare.KeyID.fault != nil {
+			f.add("signer.spare.key_id", "%v", spare.KeyID.fault)
+		}
+		if slices.ContainsFunc(all, spare.same) {
+			f.add("signer.spare", "%s is there twice: name another token, or remove it", spare.chosen())
+		}
+		all = append(all, spare)
+	}
+}
+
+func (t *SignerToken) given() bool {
+	return t.Module != "" || t.chosen() != "" || t.KeyLabel != "" || t.KeyID.Bytes != nil || t.PINFile != ""
+}
+
+func (t *SignerToken) same(other *SignerToken) bool {
+	return t.chosen() != "" && t.chosen() == other.chosen() && t.Module == other.Module
+}
+
+// chosen is the way in which the token is chosen, for people; empty: none.
+func (t *SignerToken) chosen() string {
+	var ways []string
+	if t.Token != "" {
+		ways = append(ways, fmt.Sprintf("token %q", t.Token))
+	}
+	if t.TokenSerial != "" {
+		ways = append(ways, fmt.Sprintf("token_serial %q", t.TokenSerial))
+	}
+	if t.TokenSlot != nil {
+		ways = append(ways, fmt.Sprintf("token_slot %d", *t.TokenSlot))
+	}
+	return strings.Join(ways, " and ")
+}
+
+func (t *SignerToken) validate(f *faults, table string) {
+	f.required(table+".module", t.Module)
+	ways := 0
+	for _, given := range []bool{t.Token != "", t.TokenSerial != "", t.TokenSlot != nil} {
 		if given {
-			chosen++
+			ways++
 		}
 	}
-	if chosen != 1 {
-		f.add("signer.token", "%d ways to choose the token: write exactly one of token (its label), token_serial and token_slot", chosen)
+	if ways != 1 {
+		f.add(table+".token", "%d ways to choose the token: write exactly one of token (its label), token_serial and token_slot", ways)
 	}
-	if s.KeyLabel == "" && s.KeyID.Bytes == nil && s.KeyID.fault == nil {
-		f.add("signer.key_label", "is missing: write key_label, key_id or both")
+	if t.KeyLabel == "" && t.KeyID.Bytes == nil && t.KeyID.fault == nil {
+		f.add(table+".key_label", "is missing: write key_label, key_id or both")
+	}
+	if t.Sessions < 0 {
+		f.add(table+".sessions", "%d is too small: write a positive number, or 0 for 16", t.Sessions)
 	}
 }
 
