@@ -11,7 +11,9 @@ import (
 
 // hsmCommands are the commands on the signing key.
 type hsmCommands struct {
-	Test hsmTestCommand `cmd:"" help:"Sign with the key, and verify the signature."`
+	Test  hsmTestCommand  `cmd:"" help:"Sign with the key, and verify the signature."`
+	List  hsmListCommand  `cmd:"" help:"List slots, tokens, keys and certificates, and say which key signs."`
+	Bench hsmBenchCommand `cmd:"" help:"Measure the signatures per second."`
 }
 
 type hsmTestCommand struct {
@@ -30,6 +32,7 @@ func (h *hsmTestCommand) Run(o out) error {
 		return err
 	}
 	defer s.close()
+	s.signer.Probe() // tells of the spares that do not sign
 	key, chain, err := s.provider.Signer.Current()
 	if err != nil {
 		return err
