@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strconv"
 	"strings"
@@ -18,9 +19,10 @@ import (
 )
 
 // openLegalLog opens the legal log in PostgreSQL, or in the SQLite file if the
-// configuration has no PostgreSQL. The function that it returns closes both the
-// log and its database.
-func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
+// configuration has no PostgreSQL. It goes on after what its seals and anchors have,
+// whatever the database has. The function that it returns closes both the log and its
+// database.
+func openLegalLog(c *config.Config, logger *slog.Logger) (*legallog.Log, func() error, error) {
 	node, err := nodeName(c)
 	if err != nil {
 		return nil, nil, err
@@ -31,6 +33,10 @@ func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 		open, where = legallog.OpenPostgreSQL, "the PostgreSQL database "+c.PostgreSQL.Database
 		connect = func() (*sql.DB, error) { return openPostgreSQL(&c.PostgreSQL) }
 	}
+	known, err := legallog.Known(c.LegalLog.Directory, c.LegalLog.Anchors, node)
+	if err != nil {
+		return nil, nil, err
+	}
 	db, err := connect()
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening %s: %w", where, err)
@@ -39,6 +45,9 @@ func openLegalLog(c *config.Config) (*legallog.Log, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("opening %s: %w", where, err), db.Close())
 	}
+	log.Remember(known, func(row legallog.Row) {
+		logger.Error("the legal log's database was restored to an older state: rows are lost", "node", row.Node, "row", row.Seq, "detail", row.Detail)
+	})
 	return log, func() error { return errors.Join(log.Close(), db.Close()) }, nil
 }
 

@@ -86,7 +86,7 @@ func testServicesPostgreSQL(t *testing.T, server *testpostgres.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := openLegalLog(c); err == nil || !strings.Contains(err.Error(), "pec-milter database migrate") {
+	if _, _, err := openLegalLog(c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "pec-milter database migrate") {
 		t.Errorf("an empty database: %v, want to be told what to do", err)
 	}
 	for range 2 {
@@ -267,12 +267,12 @@ func testPasswordHidden(t *testing.T, server *testpostgres.Server) {
 	bad := wrong
 	bad.CAFile = filepath.Join(t.TempDir(), "none.pem")
 	for name, p := range map[string]config.PostgreSQL{"wrong": wrong, "server away": away, "no authority": bad} {
-		_, _, err := openLegalLog(&config.Config{PostgreSQL: p})
+		_, _, err := openLegalLog(&config.Config{PostgreSQL: p}, slog.New(slog.DiscardHandler))
 		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
 			t.Errorf("%s: error %v, want one without the password", name, err)
 		}
 	}
-	_, _, err := openLegalLog(&config.Config{PostgreSQL: wrong})
+	_, _, err := openLegalLog(&config.Config{PostgreSQL: wrong}, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "password authentication failed") || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("wrong password: error %v, want it to name the reason and the host", err)
 	}
@@ -341,7 +341,7 @@ func TestPostgreSQLSilent(t *testing.T) {
 	start := time.Now()
 	_, _, err = openLegalLog(&config.Config{PostgreSQL: config.PostgreSQL{
 		Hosts: []string{"127.0.0.1"}, Port: silent.Addr().(*net.TCPAddr).Port, Database: "pec-milter", User: "pec-milter",
-	}})
+	}}, slog.New(slog.DiscardHandler))
 	if took := time.Since(start); err == nil || took > 2*time.Minute {
 		t.Errorf("openLegalLog = %v after %v, want an error in bounded time", err, took)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/pec-milter/pec-milter/internal/doctor"
@@ -34,7 +35,7 @@ func (p *patient) legalLog(ctx context.Context) []doctor.Finding {
 	if _, err := os.Stat(c.State.File); err != nil && !c.PostgreSQL.Given() {
 		return nil // the daemon was never started
 	}
-	log, closeLog, err := openLegalLog(c)
+	log, closeLog, err := openLegalLog(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []doctor.Finding{openFault("legal_log", err)}
 	}

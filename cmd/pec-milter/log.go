@@ -17,6 +17,7 @@ type logCommands struct {
 	Search searchCommand    `cmd:"" help:"Find messages in the legal log; the search itself is logged."`
 	Audit  auditCommand     `cmd:"" help:"Check the legal log by the rules that hold for every finished message."`
 	Seal   sealCommand      `cmd:"" help:"Seal the legal log now."`
+	Import importCommand    `cmd:"" help:"Put sealed rows back that the database has lost since it was restored."`
 	Verify verifyLogCommand `cmd:"" help:"Verify the legal log, its seals and its anchors against each other."`
 	Expire expireCommand    `cmd:"" help:"Remove what is sealed and over 30 months old from the database."`
 }
@@ -27,7 +28,7 @@ func openExisting(path string) (c *config.Config, log *legallog.Log, closeLog fu
 		err = logIsThere(c)
 	}
 	if err == nil {
-		log, closeLog, err = openLegalLog(c)
+		log, closeLog, err = openLegalLog(c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	}
 	return c, log, closeLog, err
 }

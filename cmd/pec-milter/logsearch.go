@@ -184,7 +184,7 @@ var rowKinds = []string{
 	string(point.EventAccepted), string(point.EventReceived), string(point.EventNotification), string(point.EventAnomaly),
 	string(point.EventRefused), string(point.EventDelivering), string(point.EventDelivered), string(point.EventUndelivered),
 	string(point.EventIssuing), string(point.EventIssued), string(point.EventSearched), string(point.EventReissued),
-	string(point.EventExtracted),
+	string(point.EventExtracted), string(point.EventRestored), string(point.EventImported),
 	string(pec.Acceptance), string(pec.NonAcceptance), string(pec.ServerAcceptance), string(pec.Delivery),
 	string(pec.NonDelivery), string(pec.TimeoutNotice), string(pec.VirusDetection),
 }

@@ -32,12 +32,12 @@ func (x *verifyLogCommand) Run(o out) error {
 			return err
 		}
 		defer closeLog()
-		if err := x.configure(v, c); err != nil {
+		if err := judgedBy(v, c); err != nil {
 			return err
 		}
 		v.Rows = log.Events(context.Background(), legallog.Filter{})
 		if head, err := log.Head(context.Background()); err == nil {
-			total = head.Seq
+			total = head.Rows()
 		}
 	case len(x.Files) == 0:
 		return &exit{exitUsage, errors.New("give --config, or --files, or both")}
@@ -55,8 +55,8 @@ func (x *verifyLogCommand) Run(o out) error {
 	return printVerification(o, v, report)
 }
 
-// configure adds what the configuration says.
-func (x *verifyLogCommand) configure(v *legallog.Verification, c *config.Config) error {
+// judgedBy adds what the configuration says.
+func judgedBy(v *legallog.Verification, c *config.Config) error {
 	v.Seals = append([]string{c.LegalLog.Directory}, v.Seals...)
 	v.Anchors = append([]string{c.LegalLog.Anchors}, v.Anchors...)
 	v.StampBy = c.LegalLog.Late.Duration
@@ -103,12 +103,13 @@ func printVerification(o out, v *legallog.Verification, r legallog.Report) error
 			return err
 		}
 	}
-	verdict := "good"
-	if len(r.Faults) > 0 {
-		verdict = "bad"
+	for _, lost := range r.Lost {
+		if _, err := fmt.Fprintf(o, "LOST: %v\n", lost); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(o, "%s: %d rows of the database, %d sealed rows, %d seals, %d time stamps, %d anchors\n",
-		verdict, r.Rows, r.Sealed, r.Seals, r.Stamps, r.Anchors)
+		verdictOf(len(r.Faults) == 0), r.Rows, r.Sealed, r.Seals, r.Stamps, r.Anchors)
 	if err == nil && v.Signer == nil {
 		_, err = fmt.Fprintln(o, "not checked: who signed; give --config or --roots")
 	}

@@ -191,7 +191,7 @@ func oneToken(c *config.SignerToken) hsm.Token {
 
 // openLog opens the legal log and the records.
 func (s *services) openLog(c *config.Config) error {
-	log, closeLog, err := openLegalLog(c)
+	log, closeLog, err := openLegalLog(c, s.provider.Logger)
 	if err != nil {
 		return err
 	}

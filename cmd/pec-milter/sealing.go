@@ -76,7 +76,30 @@ func (s *services) logKeeper(c *config.LegalLog) (*logKeeper, error) {
 	if sealer.Stamp == nil {
 		s.provider.Logger.Warn("no legal_log.tsa: the seals of the legal log get no time stamp, which the law asks for")
 	}
-	return &logKeeper{log: s.log, sealer: sealer, config: c, clock: s.provider.Clock, logger: s.provider.Logger}, nil
+	return &logKeeper{log: s.log, sealer: sealer, config: c, clock: s.provider.Clock, logger: s.provider.Logger,
+		anchored: s.log.Known()}, nil
+}
+
+// witnessed makes sure that there is something outside of the database that knows of
+// the node's rows: where nothing does, an older state of the database would not be
+// noticed, and rows be written with the numbers of others that are sealed.
+func (s *services) witnessed(c *config.LegalLog) error {
+	if s.log.Known().Seq > 0 {
+		return nil
+	}
+	_, err := os.Stat(c.Anchors)
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	head, err := s.log.Head(context.Background())
+	if err != nil {
+		return err
+	}
+	if head.Seq > 0 {
+		return &exit{exitConfig, fmt.Errorf("the legal log has rows of node %s, but legal_log.directory has no seal of it, and legal_log.anchors "+
+			"is not there: bring both back from their backup before anything is written; if they are lost, make an empty file %s", head.Node, c.Anchors)}
+	}
+	return legallog.AppendAnchor(c.Anchors, head, s.provider.Clock())
 }
 
 // work does what is due, every minute. What fails is tried again; the doors go on.
@@ -96,8 +119,8 @@ func (k *logKeeper) work(ctx context.Context) {
 // log, which may be kept on another machine.
 func (k *logKeeper) anchor(ctx context.Context, now time.Time) error {
 	head, err := k.log.Head(ctx)
-	if err != nil || head == k.anchored {
-		return err
+	if err != nil || head == k.anchored || head.Seq < k.anchored.Seq {
+		return err // of a database that was restored, nothing is anchored before it goes on
 	}
 	k.logger.Info("head of the legal log", "node", head.Node, "seq", head.Seq, "hash", head.Hash)
 	if err := legallog.AppendAnchor(k.config.Anchors, head, now); err != nil {

@@ -154,6 +154,9 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	if err != nil {
 		return err
 	}
+	if err := s.witnessed(&c.LegalLog); err != nil {
+		return err
+	}
 	timer := s.timer()
 	if err := timer.unfinished.report(context.WithoutCancel(ctx), s.provider.Clock()); err != nil {
 		return err

@@ -183,7 +183,8 @@ type audited struct {
 	introduced                  bool
 	other                       bool // another row has another sender or other recipients
 	accepted, received, refused int
-	acceptances                 map[string]bool // by notice id, so that a notice logged twice counts once
+	again                       map[point.EventKind]bool // recorded a second time: the first row was lost, once at least
+	acceptances                 map[string]bool          // by notice id, so that a notice logged twice counts once
 	taken, ended                map[string]map[string]bool
 	infected                    map[string]bool
 	tried                       map[string]bool // delivery into a mailbox of ours was begun
@@ -192,7 +193,7 @@ type audited struct {
 
 func newAudited(first point.Event) *audited {
 	return &audited{
-		first: first, since: first.Time, acceptances: map[string]bool{},
+		first: first, since: first.Time, acceptances: map[string]bool{}, again: map[point.EventKind]bool{},
 		infected: map[string]bool{}, tried: map[string]bool{}, failedHere: map[string]bool{},
 		taken: map[string]map[string]bool{}, ended: map[string]map[string]bool{},
 	}
@@ -204,6 +205,10 @@ func (a *audited) add(e point.Event) {
 	}
 	if !a.introduced && introduces(&e) {
 		a.since, a.introduced = e.Time, true
+	}
+	if e.RecordedAgain() {
+		a.again[e.Kind] = true
+		return
 	}
 	switch e.Kind {
 	case point.EventAccepted:
@@ -248,6 +253,12 @@ func note(notices map[string]map[string]bool, recipient, noticeID string) {
 
 func (a *audited) breaches() []string {
 	var rules []string
+	if a.again[point.EventAccepted] {
+		a.accepted = max(a.accepted, 1)
+	}
+	if a.again[point.EventReceived] {
+		a.received = max(a.received, 1)
+	}
 	if a.other {
 		rules = append(rules, "rows differ in sender or recipients")
 	}

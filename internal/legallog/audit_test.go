@@ -36,11 +36,16 @@ func TestAudit(t *testing.T) {
 	with := func(extra ...point.Event) []point.Event { return append(slices.Clone(good), extra...) }
 	stranger := row(point.EventDelivered, "", "")
 	stranger.Sender = "other@pec.example"
+	again := row(point.EventAccepted, "", "")
+	again.Detail = "recorded again from the message in the queue"
 	for _, c := range []struct {
 		name string
 		rows []point.Event
 		want string // part of a breach; empty: none
 	}{
+		{"recorded again", append(without(0), again), ""},
+		{"recorded again, and the first row came back", with(again), ""},
+		{"recorded again, and two more", with(again, good[0]), "accepted 2 times"},
 		{"good", good, ""},
 		{"the same notice logged twice", with(good[4]), ""},
 		{"no acceptance", without(1), "0 accettazione, want 1"},

@@ -16,15 +16,25 @@ type Head struct {
 	Hash Hash   `json:"hash"`
 }
 
+// Rows is about how many rows there are up to there, of all nodes; 0: it cannot be
+// told, for numbers were left out after a database was restored.
+func (h Head) Rows() int64 {
+	if h.Seq > epoch {
+		return 0
+	}
+	return h.Seq
+}
+
 // Head is the end of this node's chain.
 func (l *Log) Head(ctx context.Context) (Head, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	head, err := headOf(ctx, l.db, l.node)
+	found, err := endOf(ctx, l.db, l.node)
 	if err != nil {
 		return Head{}, fmt.Errorf("reading the head of the legal log: %w", err)
 	}
-	return head, nil
+	l.writer.memory.see(found)
+	return found.Head, nil
 }
 
 // querier is a database or a transaction.
@@ -32,16 +42,22 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func headOf(ctx context.Context, db querier, node string) (Head, error) {
-	head := Head{Node: node, Hash: First(node)}
+// end is where the log ends, for a node.
+type end struct {
+	Head       // of its chain
+	last int64 // the number of the last row of all
+}
+
+func endOf(ctx context.Context, db querier, node string) (end, error) {
+	found := end{Head: Head{Node: node, Hash: First(node)}}
 	var hash []byte
-	err := db.QueryRowContext(ctx, "SELECT seq, hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1", node).
-		Scan(&head.Seq, &hash)
+	err := db.QueryRowContext(ctx, `SELECT seq, hash, (SELECT max(seq) FROM events) FROM events
+		WHERE node = $1 ORDER BY seq DESC LIMIT 1`, node).Scan(&found.Seq, &hash, &found.last)
 	if errors.Is(err, sql.ErrNoRows) {
-		return head, nil
+		return found, db.QueryRowContext(ctx, "SELECT COALESCE(max(seq), 0) FROM events").Scan(&found.last)
 	}
-	copy(head.Hash[:], hash)
-	return head, err
+	copy(found.Hash[:], hash)
+	return found, err
 }
 
 // transaction is that of a batch of steps. The rows of the log that they append
@@ -50,7 +66,10 @@ type transaction struct {
 	*sql.Tx
 	node    string
 	dialect *dialect
+	memory  *memory
 	rows    []Row
+	end     end  // of the log, once they are written
+	lost    bool // the first of them says that the database was restored
 }
 
 // append appends rows to the log at the end of the transaction.
@@ -63,37 +82,30 @@ func (tx *transaction) flush(ctx context.Context) error {
 	if len(tx.rows) == 0 {
 		return nil
 	}
-	head, err := tx.head(ctx)
+	found, err := endOf(ctx, tx, tx.node)
 	if err != nil {
 		return fmt.Errorf("reading the head of the legal log: %w", err)
 	}
+	after, lost := tx.memory.goOn(found)
+	if lost != nil {
+		tx.rows, tx.lost = slices.Insert(tx.rows, 0, lost.row(tx.node, tx.rows[0].Time)), true
+	}
 	for i := range tx.rows {
 		row := &tx.rows[i]
-		head.Seq++
-		row.Seq, row.Node = head.Seq, tx.node
-		if row.Hash, err = head.Hash.Next(*row); err != nil {
+		after.last++
+		row.Seq, row.Node = after.last, tx.node
+		if row.Hash, err = after.Hash.Next(*row); err != nil {
 			return err
 		}
-		head.Hash = row.Hash
+		after.Seq, after.Hash = row.Seq, row.Hash
 	}
+	tx.end = after
 	for rows := range slices.Chunk(tx.rows, tx.dialect.rows) {
 		if err := tx.insert(ctx, rows); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// head is the number of the last row of all, and the hash of the node's last one.
-func (tx *transaction) head(ctx context.Context) (Head, error) {
-	head := Head{Node: tx.node, Hash: First(tx.node)}
-	var hash []byte
-	err := tx.QueryRowContext(ctx, `SELECT COALESCE(max(seq), 0),
-		(SELECT hash FROM events WHERE node = $1 ORDER BY seq DESC LIMIT 1) FROM events`, tx.node).Scan(&head.Seq, &hash)
-	if hash != nil {
-		copy(head.Hash[:], hash)
-	}
-	return head, err
 }
 
 // placeholders are ($n, $n+1, …), with a comma before if there are others.

@@ -122,19 +122,5 @@ func (l *Log) page(ctx context.Context, filter Filter, size int) ([]Row, error) 
 		args = append(args, filter.Node)
 		where += fmt.Sprintf(" AND node = $%d", len(args))
 	}
-	rows, err := l.db.QueryContext(ctx, fmt.Sprintf(
-		"SELECT %s FROM events WHERE %s ORDER BY seq LIMIT %d", eventColumns, where, size), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var page []Row
-	for rows.Next() {
-		row, err := scanRow(rows)
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, row)
-	}
-	return page, rows.Err()
+	return queryRows(ctx, l.db, fmt.Sprintf("%s ORDER BY seq LIMIT %d", where, size), args...)
 }

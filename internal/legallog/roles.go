@@ -112,8 +112,8 @@ func (l *Log) MakePartitions(ctx context.Context, now time.Time) (bool, error) {
 		all = true
 		for n := range 3 {
 			month := time.Date(now.UTC().Year(), now.UTC().Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
-			var there bool
-			if err := tx.QueryRowContext(ctx, "SELECT events_month($1)", month.UnixMicro()).Scan(&there); err != nil {
+			there, err := tx.makePartition(ctx, month)
+			if err != nil {
 				return err
 			}
 			all = all && there
@@ -124,4 +124,11 @@ func (l *Log) MakePartitions(ctx context.Context, now time.Time) (bool, error) {
 		return false, fmt.Errorf("making partitions of the legal log: %w", err)
 	}
 	return all, nil
+}
+
+// makePartition makes the partition of the month that begins at a time, and tells
+// whether it is there.
+func (tx *transaction) makePartition(ctx context.Context, month time.Time) (there bool, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT events_month($1)", month.UnixMicro()).Scan(&there)
+	return there, err
 }

@@ -114,8 +114,12 @@ func ParseLine(line []byte) (Row, error) {
 func First(node string) Hash { return sha256.Sum256([]byte("chain " + node + "\n")) }
 
 // Next is the hash of a row after a row with this hash: SHA-256(hash in
-// hexadecimal digits, space, the row's line without its own hash).
+// hexadecimal digits, space, the row's line without its own hash). A row of the kind
+// restored says itself which hash it comes after.
 func (h Hash) Next(row Row) (Hash, error) {
+	if lost, is := lossOf(&row); is {
+		h = lost.after.Hash
+	}
 	line, err := row.encode(nil)
 	if err != nil {
 		return Hash{}, fmt.Errorf("event %s of %s: %w", row.Kind, row.ID, err)

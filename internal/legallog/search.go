@@ -2,6 +2,7 @@ package legallog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"math"
@@ -236,7 +237,16 @@ func (l *Log) rowsOf(ctx context.Context, ids []string) (map[string][]Row, error
 func (l *Log) rows(ctx context.Context, condition string, args ...any) ([]Row, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	rows, err := l.db.QueryContext(ctx, "SELECT "+eventColumns+" FROM events WHERE "+condition, args...)
+	return queryRows(ctx, l.db, condition, args...)
+}
+
+// rowQuerier is a database or a transaction.
+type rowQuerier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func queryRows(ctx context.Context, db rowQuerier, condition string, args ...any) ([]Row, error) {
+	rows, err := db.QueryContext(ctx, "SELECT "+eventColumns+" FROM events WHERE "+condition, args...)
 	if err != nil {
 		return nil, err
 	}

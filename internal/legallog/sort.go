@@ -48,10 +48,14 @@ func sortedBy(rows iter.Seq2[Row, error], atOnce int) iter.Seq2[Row, error] {
 // slim is what the rules look at of a row.
 func slim(row Row) Row {
 	e := &row.Event
-	return Row{Seq: row.Seq, Event: point.Event{
+	kept := Row{Seq: row.Seq, Event: point.Event{
 		Time: e.Time, Kind: e.Kind, ID: e.ID, Notice: e.Notice, NoticeID: e.NoticeID, Sender: e.Sender, Recipients: e.Recipients,
 		Delivered: e.Delivered, TakenFor: e.TakenFor,
 	}}
+	if e.RecordedAgain() {
+		kept.Detail = e.Detail
+	}
+	return kept
 }
 
 func compareRows(a, b Row) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Seq, b.Seq)) }

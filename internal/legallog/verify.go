@@ -63,8 +63,12 @@ func (f Fault) String() string {
 type Report struct {
 	Rows, Sealed, Seals, Stamps, Anchors int64
 	// Faults are those of the files, and then the first bad row, after which no
-	// row is looked at. None: all is as it was written.
+	// row is looked at, and losses of which nobody took note. None: all is as it was
+	// written, but for what is Lost.
 	Faults []Fault
+	// Lost are rows that a database lacks since it was restored, of which somebody took
+	// note by an import.
+	Lost []Fault
 }
 
 // Verify compares all with all. The error is one of reading, not of what was read.
@@ -72,13 +76,19 @@ type Report struct {
 // The rows are gone through in their order, so that the first bad one is named:
 // every number must be there, in the database and, up to a node's last seal, in its
 // sealed files, unless the sealed row is older than 30 months; both must say the
-// same; each must follow in its node's chain, and be the one that was anchored.
+// same; each must follow in its node's chain, and be the one that was anchored. A row
+// of the kind restored, of which an import took note, excuses numbers and anchors of
+// rows that the database has lost, but not the lack of a sealed row.
 func (v *Verification) Verify(ctx context.Context) (Report, error) {
 	w := &walk{Verification: v, nodes: map[string]*nodeChain{}}
 	defer w.close()
 	err := w.open()
 	if err == nil {
 		err = w.rows(ctx)
+	}
+	for _, lost := range w.lost {
+		lost.What += ", and nobody has taken note of it: run pec-milter log import"
+		w.fault(lost)
 	}
 	return w.report, err
 }
@@ -91,15 +101,9 @@ type walk struct {
 	next   func() (Row, error, bool) // of the database
 	stop   func()
 	row    *Row // of the database, not yet compared; nil: there are no more
-}
-
-// nodeChain is what is known of one node.
-type nodeChain struct {
-	node    string
-	after   Hash // of the last row
-	last    int64
-	sealed  *sealedRows
-	anchors []Anchor // of rows to come
+	// gap is the first number that nothing has and no row has excused; 0: there is none.
+	gap  int64
+	lost []Fault // what nobody took note of
 }
 
 func (w *walk) fault(f Fault) { w.report.Faults = append(w.report.Faults, f) }
@@ -162,24 +166,28 @@ func (w *walk) rows(ctx context.Context) error {
 	if err := w.advance(); err != nil {
 		return err
 	}
-	for seq := w.start(); ctx.Err() == nil; seq++ {
+	for seq := w.start(); ctx.Err() == nil; {
 		if w.Rows == nil {
-			if seq = w.lowestSealed(); seq == 0 {
+			if seq = w.above(0); seq == 0 {
 				return nil
 			}
 		}
-		bad, more, err := w.compare(seq)
-		if err != nil {
+		bad, next, err := w.compare(seq)
+		switch {
+		case err != nil:
 			return err
+		case w.gap != 0 && (bad != nil || next == 0):
+			bad = &Fault{Seq: w.gap, What: missing}
+		case next == 0:
+			bad = w.afterLast(seq)
 		}
 		if bad != nil {
 			w.fault(*bad)
+		}
+		if bad != nil || next == 0 {
 			return nil
 		}
-		if !more {
-			w.afterLast(seq)
-			return nil
-		}
+		seq = next
 		if w.Progress != nil && w.report.Rows%1000 == 0 {
 			w.Progress(w.report.Rows)
 		}
@@ -215,21 +223,29 @@ func (w *walk) start() int64 {
 	return max(start, 1)
 }
 
-// lowestSealed is the lowest number of the sealed rows not yet compared; 0: there
-// are none.
-func (w *walk) lowestSealed() int64 {
+// above is the lowest number above another that the database has next, or a sealed
+// file; 0: there is none.
+func (w *walk) above(seq int64) int64 {
 	var lowest int64
+	note := func(found int64) {
+		if found > seq && (lowest == 0 || found < lowest) {
+			lowest = found
+		}
+	}
+	if w.row != nil {
+		note(w.row.Seq)
+	}
 	for _, c := range w.nodes {
-		if s := c.sealed.peek(); s != nil && (lowest == 0 || s.Seq < lowest) {
-			lowest = s.Seq
+		if s := c.sealed.peek(); s != nil {
+			note(s.Seq)
 		}
 	}
 	return lowest
 }
 
-// compare compares what has one number. more is false if nothing has it, nor a
-// higher one.
-func (w *walk) compare(seq int64) (bad *Fault, more bool, err error) {
+// compare compares what has one number, and gives the next one to compare; 0: nothing
+// has it, nor a higher one.
+func (w *walk) compare(seq int64) (bad *Fault, next int64, err error) {
 	var of *nodeChain // who has sealed it
 	pending := false
 	for _, c := range w.nodes {
@@ -237,37 +253,41 @@ func (w *walk) compare(seq int64) (bad *Fault, more bool, err error) {
 		pending = pending || s != nil
 		if s != nil && s.bad == nil && s.Seq == seq {
 			if of != nil {
-				return &Fault{Node: c.node, Seq: seq, File: s.file, What: "node " + of.node + " has sealed a row of that number too"}, true, nil
+				return &Fault{Node: c.node, Seq: seq, File: s.file, What: "node " + of.node + " has sealed a row of that number too"}, seq, nil
 			}
 			of = c
 		}
 	}
 	switch {
 	case w.row == nil && !pending:
-		return nil, false, nil
+		return nil, 0, nil
 	case w.row != nil && w.row.Seq < seq:
-		return &Fault{Node: w.row.Node, Seq: w.row.Seq, What: "the database has its number twice"}, true, nil
+		return &Fault{Node: w.row.Node, Seq: w.row.Seq, What: "the database has its number twice"}, seq, nil
 	case w.row != nil && w.row.Seq == seq:
 		row := *w.row
 		if bad = w.compareRow(row, of); bad != nil {
-			return bad, true, nil
+			return bad, seq, nil
 		}
-		return nil, true, w.advance()
+		return nil, seq + 1, w.advance()
 	case of == nil:
-		return w.missing(seq), true, nil
+		bad, next = w.leftOut(seq)
+		return bad, next, nil
 	}
-	return w.compareSealed(of), true, nil
+	return w.compareSealed(of), seq + 1, nil
 }
 
-// missing is the fault of a number that nothing has: because a sealed file cannot
-// be read on, or for no reason that can be seen.
-func (w *walk) missing(seq int64) *Fault {
+const missing = "it is missing"
+
+// leftOut goes on after a number that nothing has. It is a fault if no row that comes
+// later excuses it; at once if a sealed file cannot be read on.
+func (w *walk) leftOut(seq int64) (*Fault, int64) {
 	for _, node := range slices.Sorted(maps.Keys(w.nodes)) {
 		if s := w.nodes[node].sealed.peek(); s != nil && s.bad != nil {
-			return &Fault{Node: node, Seq: seq, File: s.file, What: s.bad.Error()}
+			return &Fault{Node: node, Seq: seq, File: s.file, What: s.bad.Error()}, seq
 		}
 	}
-	return &Fault{Seq: seq, What: "it is missing"}
+	w.gap = cmp.Or(w.gap, seq)
+	return nil, w.above(seq)
 }
 
 // compareRow compares a row of the database with what was sealed, if it was.
@@ -306,62 +326,8 @@ func (w *walk) compareSealed(c *nodeChain) *Fault {
 	s := c.sealed.take()
 	w.report.Sealed++
 	if w.Rows != nil && !over(s.Time, w.Now) {
-		return &Fault{Node: c.node, Seq: s.Seq, File: s.file, What: "it is sealed and not in the database, though its 30 months are not over"}
+		return &Fault{Node: c.node, Seq: s.Seq, File: s.file, What: "it is sealed and not in the database, though its 30 months are not over" +
+			": if the database was restored, pec-milter log import puts it back"}
 	}
 	return c.follow(w, s.Row)
-}
-
-// follow goes on in the chain of a node with a row.
-func (c *nodeChain) follow(w *walk, row Row) *Fault {
-	hash, err := c.after.Next(row)
-	if err == nil && hash != row.Hash {
-		err = errChain
-	}
-	if err != nil {
-		return &Fault{Node: c.node, Seq: row.Seq, What: err.Error()}
-	}
-	for len(c.anchors) > 0 && c.anchors[0].Seq <= row.Seq {
-		a := c.anchors[0]
-		c.anchors = c.anchors[1:]
-		if a.Seq != row.Seq || a.Hash != row.Hash {
-			return &Fault{Node: c.node, Seq: a.Seq, What: "it is not the row that was anchored at " + a.Time.Format(time.RFC3339)}
-		}
-		w.report.Anchors++
-	}
-	c.after, c.last = hash, row.Seq
-	return nil
-}
-
-// afterLast: rows that were anchored must be there.
-func (w *walk) afterLast(missing int64) {
-	for _, node := range slices.Sorted(maps.Keys(w.nodes)) {
-		c := w.nodes[node]
-		if len(c.anchors) > 0 && w.Rows != nil {
-			a := c.anchors[0]
-			w.fault(Fault{Seq: missing, Node: node, What: fmt.Sprintf("it is missing, and all after it: row %d of the node was anchored at %s",
-				a.Seq, a.Time.Format(time.RFC3339))})
-			return
-		}
-	}
-}
-
-// difference names the fields in which two lines differ.
-func difference(a, b []byte) string {
-	x, err := fields(a)
-	y, err2 := fields(b)
-	if err := errors.Join(err, err2); err != nil {
-		return err.Error()
-	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(x)) {
-		if !bytes.Equal(x[name], y[name]) {
-			names = append(names, name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(y)) {
-		if _, there := x[name]; !there {
-			names = append(names, name)
-		}
-	}
-	return fmt.Sprint(names)
 }

@@ -22,7 +22,9 @@ type writer struct {
 	node    string // whose chain the rows of the log go on
 	dialect dialect
 	timeout time.Duration // of one commit with all its steps
-	steps   chan *step    // unbuffered: who is not taken yet can still go away
+	memory  *memory
+	alarm   func(Row)  // told when the database was restored; nil: nobody is
+	steps   chan *step // unbuffered: who is not taken yet can still go away
 	quit    chan struct{}
 	ended   chan struct{}
 	once    sync.Once
@@ -37,7 +39,7 @@ type step struct {
 
 func startWriter(db *sql.DB, node string, d dialect) *writer {
 	w := &writer{
-		db: db, node: node, dialect: d, timeout: defaultTimeout,
+		db: db, node: node, dialect: d, timeout: defaultTimeout, memory: &memory{},
 		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.serve()
@@ -116,7 +118,7 @@ func (w *writer) transact(batch []*step) error {
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	tx := &transaction{Tx: begun, node: w.node, dialect: &w.dialect}
+	tx := &transaction{Tx: begun, node: w.node, dialect: &w.dialect, memory: w.memory}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
 	if err := w.prepare(ctx, tx); err != nil {
 		return err
@@ -131,6 +133,10 @@ func (w *writer) transact(batch []*step) error {
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", err)
+	}
+	w.memory.see(tx.end)
+	if tx.lost && w.alarm != nil {
+		w.alarm(tx.rows[0])
 	}
 	return nil
 }

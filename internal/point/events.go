@@ -55,6 +55,8 @@ const (
 	EventSearched     EventKind = "searched"     // a command: somebody searches the log
 	EventReissued     EventKind = "reissued"     // a command: somebody has a notice made again
 	EventExtracted    EventKind = "extracted"    // a command: somebody takes evidence from the log
+	EventRestored     EventKind = "restored"     // the database was put back to an older state
+	EventImported     EventKind = "imported"     // a command: somebody puts sealed rows back
 )
 
 // intentEvent: a door has taken a message, or refuses a submission.
@@ -197,4 +199,14 @@ func ExtractedEvent(at time.Time, about Event, detail string) Event {
 		Time: at, Kind: EventExtracted, ID: about.ID, Reference: about.Reference, Sender: about.Sender,
 		Recipients: about.Recipients, Subject: about.Subject, Detail: detail,
 	}
+}
+
+// RestoredEvent: the legal log's database has lost rows. detail says which.
+func RestoredEvent(at time.Time, detail string) Event {
+	return Event{Time: at, Kind: EventRestored, Detail: detail}
+}
+
+// ImportedEvent: somebody puts rows back that are sealed. detail is who, what and why.
+func ImportedEvent(at time.Time, detail string) Event {
+	return Event{Time: at, Kind: EventImported, Detail: detail}
 }

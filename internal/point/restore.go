@@ -8,6 +8,13 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
+// recordedAgain is the detail of the row of an intent that was lost.
+const recordedAgain = "recorded again from the message in the queue"
+
+// RecordedAgain tells whether a row says that a message was taken whose first row was
+// lost. If that comes back, there are two.
+func (e *Event) RecordedAgain() bool { return e.Detail == recordedAgain }
+
 // restore records anew the intent of an envelope in the queue that the database
 // has lost: an older backup was restored, or a replica took over that lagged. The
 // outbox address carries our HMAC, so that a door has accepted the envelope; the
@@ -33,7 +40,7 @@ func (d *DeliveryPoint) restore(ctx context.Context, t *Transaction, m *message,
 		intent.Facts.Virus = finding.Virus
 	}
 	row := intentEvent(event, t, intent)
-	row.Detail = "recorded again from the message in the queue"
+	row.Detail = recordedAgain
 	err = d.Records.AddIntent(ctx, intent, nil, row)
 	if errors.Is(err, ErrConflict) {
 		return d.Records.Intent(ctx, id) // another node was faster
