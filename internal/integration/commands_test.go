@@ -136,6 +136,10 @@ func (s *stage) stories() map[string]command {
 		"secret":      {"PROVIDER NAME TEXT", s.secret},     // a private file beside it
 		"peak-memory": {"PROVIDER MEGABYTES", s.peakMemory}, // it never had more resident
 
+		// Some clients submit N messages until all are accepted; the token of FROM goes away
+		// meanwhile and comes back.
+		"token-away": {"N FROM TO", s.tokenAway},
+
 		// N submissions, and a SIGKILL for each: as soon as the client has its 250; when
 		// the mailbox store has said 250, before pec-milter hears it; likewise when the
 		// queue has a notice.
