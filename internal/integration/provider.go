@@ -161,7 +161,7 @@ func (p *Provider) importKey() error {
 	if err := p.importFile(key, "01"); err != nil {
 		return err
 	}
-	return os.Remove(key)
+	return errors.Join(os.Remove(key), p.makeSlowToken())
 }
 
 // importFile copies a key onto the token.
@@ -235,7 +235,7 @@ type daemonConf struct {
 }
 
 func (p *Provider) daemonConf() daemonConf {
-	return daemonConf{p, p.variant(), softHSM, p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
+	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
 }
 
 // stop stops Postfix first, so that nothing new comes.

@@ -1,15 +1,21 @@
 package integration
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Variant is how a provider differs from what the stories have. Its zero value is
 // what they have.
 type Variant struct {
 	NoAntivirus bool
-	KeyFile     bool   // the key is in a file, not on a SoftHSM token
-	TCP         bool   // the access door's milter listens on TCP
-	Mailbox     string // unix socket of an LMTP server in place of Dovecot's; empty: Dovecot's
-	LogLevel    string // of pec-milter; empty: debug
+	KeyFile     bool // the key is in a file, not on a SoftHSM token
+	// SlowToken is how long the token takes for a signature, one after the other; 0: as
+	// long as SoftHSM does, as many at once as there are cores.
+	SlowToken time.Duration
+	TCP       bool   // the access door's milter listens on TCP
+	Mailbox   string // unix socket of an LMTP server in place of Dovecot's; empty: Dovecot's
+	LogLevel  string // of pec-milter; empty: debug
 }
 
 func (s *Site) variant() Variant {

@@ -97,3 +97,31 @@ func TestConclude(t *testing.T) {
 		}
 	}
 }
+
+func TestBestOf(t *testing.T) {
+	const lines = "{\"sessions\":1,\"signatures\":50,\"per_second\":80}\n{\"sessions\":2,\"signatures\":190,\"per_second\":95}\n{\"sessions\":4,\"signatures\":180,\"per_second\":90}\n"
+	if got, err := bestOf([]byte(lines)); err != nil || got != (signing{Signatures: 190, Seconds: 2}) {
+		t.Errorf("bestOf = %+v, %v, want the second line", got, err)
+	}
+	if _, err := bestOf(nil); err == nil {
+		t.Error("nothing measured: no error")
+	}
+}
+
+// TestSlowTokenBounds: a token of 100 signatures a second bounds messages of two
+// signatures at 50 a second, whatever the machine can do.
+func TestSlowTokenBounds(t *testing.T) {
+	r := results{Machine: machine{Cores: 2}, Signings: []signing{
+		{Key: softHSM, CPU: 0.5}, {Key: slowToken, Signatures: 200, Seconds: 2},
+	}, Samples: []sample{
+		{Variant: plain, Sessions: 20, Messages: 500, Seconds: 1},
+		{Variant: withSlowToken, Sessions: 20, Messages: 48, Seconds: 1, Passes: 2, Signatures: 2},
+	}}
+	r.conclude()
+	if got := r.rate(withSlowToken, 20).OfRoofline.Median; math.Abs(got-0.96) > 0.001 {
+		t.Errorf("reached %v of what is possible, want 0.96", got)
+	}
+	if got := r.withSlowToken(); got == nil || !got.Reached {
+		t.Errorf("target = %+v, want one that is reached", got)
+	}
+}

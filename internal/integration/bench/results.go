@@ -122,6 +122,9 @@ func (r *results) rateOf(variant string, sessions int) rate {
 		}
 		if base := r.sample(s.Round, plain, sessions); base != nil {
 			roof := roofline(s.Passes, base.rate(), s.Signatures, r.signature(s.Round, keyOf(variant)), r.Machine.Cores)
+			if variant == withSlowToken {
+				roof = min(roof, r.tokenRate(s.Round)/s.Signatures)
+			}
 			vsPlain, roofs, reached = append(vsPlain, s.rate()/base.rate()), append(roofs, roof), append(reached, s.rate()/roof)
 		}
 	}
@@ -136,10 +139,21 @@ func (r *results) rateOf(variant string, sessions int) rate {
 
 // keyOf is the key source of a variant.
 func keyOf(variant string) string {
-	if variant == withToken {
+	switch variant {
+	case withToken, withSlowToken: // the slow one waits, and then is SoftHSM
 		return softHSM
 	}
 	return keyFile
+}
+
+// tokenRate is how many signatures the slow token made in a second, in a round.
+func (r *results) tokenRate(round int) float64 {
+	for _, s := range r.Signings {
+		if s.Round == round && s.Key == slowToken {
+			return float64(s.Signatures) / s.Seconds
+		}
+	}
+	return 0
 }
 
 // sample finds that of a round; nil if there is none.
@@ -183,7 +197,7 @@ func (r *results) rate(variant string, sessions int) *rate {
 }
 
 // order is that of the variants in tables.
-var order = []string{plain, noop, openDKIM, amavis, certified, overTCP, withToken, onServers, roundTrip}
+var order = []string{plain, noop, openDKIM, amavis, certified, overTCP, withToken, withSlowToken, onServers, roundTrip}
 
 func compareRates(a, b rate) int {
 	if a.Sessions != b.Sessions {

@@ -23,7 +23,7 @@ func (b *bench) measureRounds(ctx context.Context) error {
 		if round >= leastRounds && time.Now().After(end) {
 			return nil
 		}
-		if err := b.measureKeys(round); err != nil {
+		if err := errors.Join(b.measureKeys(round), b.measureSlowToken(round)); err != nil {
 			return err
 		}
 		var tasks []task

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"sync"
@@ -29,6 +31,7 @@ type signing struct {
 	// CPU are milliseconds of CPU time: what is waited for a busy machine is not in it.
 	CPU        float64 `json:"cpu_ms"`
 	Signatures int     `json:"signatures"`
+	Seconds    float64 `json:"seconds"` // that they took
 	Load       float64 `json:"load"`
 }
 
@@ -50,9 +53,54 @@ func (b *bench) openKeys() error {
 
 // The names of the key sources.
 const (
-	keyFile = "key file"
-	softHSM = "SoftHSM"
+	keyFile   = "key file"
+	softHSM   = "SoftHSM"
+	slowToken = "SoftHSM, slow"
 )
+
+// slowSignature is how long the slow token takes.
+const slowSignature = 10 * time.Millisecond
+
+// measureSlowToken has pec-milter measure the token: with as many callers at once as
+// serve it best.
+func (b *bench) measureSlowToken(round int) error {
+	p := b.world.Provider(slow)
+	if p == nil {
+		return nil
+	}
+	out, err := p.Command("hsm", "bench", "--json", "--time", b.mode.signing.String(), "--config", p.ConfigFile())
+	if err != nil {
+		return err
+	}
+	best, err := bestOf(out)
+	if err != nil {
+		return err
+	}
+	best.Round, best.Key, best.Load = round, slowToken, load()
+	b.results.Signings = append(b.results.Signings, best)
+	return nil
+}
+
+// bestOf is the fastest line that "pec-milter hsm bench --json" prints.
+func bestOf(lines []byte) (best signing, err error) {
+	rate := 0.0
+	for decoder := json.NewDecoder(bytes.NewReader(lines)); decoder.More(); {
+		var line struct {
+			Signatures int     `json:"signatures"`
+			PerSecond  float64 `json:"per_second"`
+		}
+		if err := decoder.Decode(&line); err != nil {
+			return best, err
+		}
+		if line.PerSecond > rate {
+			rate, best = line.PerSecond, signing{Signatures: line.Signatures, Seconds: float64(line.Signatures) / line.PerSecond}
+		}
+	}
+	if rate == 0 {
+		return best, fmt.Errorf("no signature measured: %q", lines)
+	}
+	return best, nil
+}
 
 // measureKeys measures each key for some time.
 func (b *bench) measureKeys(round int) error {
@@ -67,7 +115,7 @@ func (b *bench) measureKeys(round int) error {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
 		b.results.Signings = append(b.results.Signings, signing{
-			Round: round, Key: k.name, Signatures: count, Load: load(),
+			Round: round, Key: k.name, Signatures: count, Seconds: took.Seconds(), Load: load(),
 			Milliseconds: milliseconds(took) * float64(runtime.NumCPU()) / float64(count),
 			CPU:          milliseconds(ownTime()-busy) / float64(count),
 		})

@@ -18,6 +18,7 @@ const (
 	local   = "local"   // SQLite, key file, unix sockets
 	tcp     = "tcp"     // the same, and the milter over TCP
 	token   = "token"   // the same, and the key on SoftHSM
+	slow    = "slow"    // the same, and SoftHSM takes 10 ms for a signature, one at a time
 	servers = "servers" // the same, and Redis and PostgreSQL
 	peer    = "peer"    // as the first: the other end of the round trip
 )
@@ -45,9 +46,13 @@ func (b *bench) startWorld(ctx context.Context) error {
 // difference is what the providers have otherwise than in the stories: the sink
 // for a mailbox store, no antivirus, and a quiet log.
 func (b *bench) difference(provider string) integration.Variant {
-	return integration.Variant{
-		NoAntivirus: true, KeyFile: provider != token, TCP: provider == tcp, Mailbox: b.sink.socket(), LogLevel: "info",
+	v := integration.Variant{
+		NoAntivirus: true, KeyFile: provider != token && provider != slow, TCP: provider == tcp, Mailbox: b.sink.socket(), LogLevel: "info",
 	}
+	if provider == slow {
+		v.SlowToken = slowSignature
+	}
+	return v
 }
 
 func (b *bench) backend(p *integration.Provider) (integration.Backend, error) {
@@ -110,7 +115,7 @@ func (b *bench) startVariants() error {
 		return err
 	}
 	for _, d := range []struct{ provider, name string }{
-		{local, certified}, {tcp, overTCP}, {token, withToken}, {servers, onServers},
+		{local, certified}, {tcp, overTCP}, {token, withToken}, {slow, withSlowToken}, {servers, onServers},
 	} {
 		if p := b.world.Provider(d.provider); p != nil {
 			b.add(&variant{name: d.name, at: p, port: p.Ports.Submission, to: "destinatario@" + outside, due: 2,

@@ -21,7 +21,7 @@ func (r *results) targets() (all []target) {
 	for _, one := range []func() *target{
 		func() *target { return r.reaches(certified, 0.85) },
 		func() *target { return r.reaches(roundTrip, 0.80) },
-		r.againstAmavis, r.processorTime, r.tcpLatency, r.crowdMemory, r.largeAccept,
+		r.withSlowToken, r.againstAmavis, r.processorTime, r.tcpLatency, r.crowdMemory, r.largeAccept,
 	} {
 		if t := one(); t != nil {
 			all = append(all, *t)
@@ -41,6 +41,14 @@ func atMost(what string, bound, value float64) *target {
 func (r *results) reaches(variant string, bound float64) *target {
 	if s := r.rate(variant, busy); s != nil {
 		return atLeast(variant+": of its roofline", bound, s.OfRoofline.Median)
+	}
+	return nil
+}
+
+// withSlowToken compares at the sessions at which a token must be the bottleneck.
+func (r *results) withSlowToken() *target {
+	if s := r.rate(withSlowToken, 20); s != nil {
+		return atLeast(withSlowToken+", 20 sessions: of what the token or the roofline allows", 0.90, s.OfRoofline.Median)
 	}
 	return nil
 }

@@ -13,15 +13,16 @@ import (
 
 // The names of the variants.
 const (
-	plain     = "no milter"
-	noop      = "no-op milter"
-	openDKIM  = "OpenDKIM"
-	amavis    = "amavis, 12 workers"
-	certified = "pec-milter"
-	overTCP   = "pec-milter over TCP"
-	withToken = "pec-milter, SoftHSM"
-	onServers = "pec-milter, Redis + PostgreSQL"
-	roundTrip = "pec-milter, round trip"
+	plain         = "no milter"
+	noop          = "no-op milter"
+	openDKIM      = "OpenDKIM"
+	amavis        = "amavis, 12 workers"
+	certified     = "pec-milter"
+	overTCP       = "pec-milter over TCP"
+	withToken     = "pec-milter, SoftHSM"
+	withSlowToken = "pec-milter, token of 10 ms"
+	onServers     = "pec-milter, Redis + PostgreSQL"
+	roundTrip     = "pec-milter, round trip"
 )
 
 // variant is one way for a message to the sink.
