@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"internal/antivirus":        {"internal/point"},
 	"internal/clock":            {},
 	"internal/config":           {},
+	"internal/daemonlog":        {},
 	"internal/directory":        {"pec", "internal/point"},
 	"internal/doctor":           {"pec", "internal/point"},
 	"internal/effect":           {"pec", "internal/point"},

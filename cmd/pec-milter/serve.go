@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/daemonlog"
 	"github.com/pec-milter/pec-milter/internal/directory"
 	"github.com/pec-milter/pec-milter/internal/metrics"
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -33,7 +34,10 @@ func (s *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	logger := newLogger(&c.Log)
+	logger, err := newLogger(c)
+	if err != nil {
+		return &exit{exitConfig, err}
+	}
 	slog.SetDefault(logger) // libraries warn through the standard log
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -91,12 +95,17 @@ func (s sockets) close() {
 	}
 }
 
-func newLogger(c *config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level.Level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+// newLogger makes the daemon's log.
+func newLogger(c *config.Config) (*slog.Logger, error) {
+	settings := daemonlog.Config{Format: c.Log.Format, Level: c.Log.Level.Level}
+	if c.Log.Addresses == config.AddressesHashed {
+		secret, err := c.Provider.ReadSecret()
+		if err != nil {
+			return nil, err
+		}
+		settings.Key = point.Secret(secret.Reveal()).Derive("addresses in the log")
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return daemonlog.New(os.Stderr, settings)
 }
 
 // door is the server of one socket.

@@ -331,11 +331,24 @@ type LegalLog struct {
 	TSAPolicy OID `toml:"tsa_policy"`
 }
 
-// Log is the daemon's log on standard error, not the legal log.
+// Log is the daemon's log on standard error or in systemd's journal, not the legal
+// log.
 type Log struct {
-	Format string `toml:"format"` // "text" or "json", default "text"
+	Format string `toml:"format"` // one of LogFormats, default "text"
 	Level  Level  `toml:"level"`  // "debug", "info", "warn" or "error", default "info"
+	// Addresses is "plain", the default, or "hashed": then no address is written out,
+	// but a name that is made of it and the provider's secret.
+	Addresses string `toml:"addresses"`
 }
+
+// LogFormats are the values of Log.Format.
+func LogFormats() []string { return []string{"text", "json", "journald"} }
+
+// The values of Log.Addresses.
+const (
+	AddressesPlain  = "plain"
+	AddressesHashed = "hashed"
+)
 
 // Metrics is where the metrics are served, for Prometheus, by HTTP.
 type Metrics struct {
@@ -369,6 +382,6 @@ func defaults() *Config {
 
 		PostgreSQL: PostgreSQL{Port: 5432},
 		LegalLog:   LegalLog{MaxRows: 1_000_000, Late: Duration{Duration: 26 * time.Hour}},
-		Log:        Log{Format: "text"},
+		Log:        Log{Format: "text", Addresses: AddressesPlain},
 	}
 }

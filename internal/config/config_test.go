@@ -64,7 +64,7 @@ func TestLoadExample(t *testing.T) {
 			Directory: "/var/lib/pec-milter/legal-log", Anchors: "/var/lib/pec-milter/pec.db-anchors", MaxRows: 1000000,
 			Late: Duration{Duration: 26 * time.Hour},
 		},
-		Log: Log{Format: "text"},
+		Log: Log{Format: "text", Addresses: "plain"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("Load(%s) = %+v, want %+v", example, got, want)
@@ -86,7 +86,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 			shown++
 		}
 	}
-	if want := 32; shown != want {
+	if want := 33; shown != want {
 		t.Errorf("example shows %d defaults, want %d", shown, want)
 	}
 	path := filepath.Join(t.TempDir(), "pec-milter.toml")

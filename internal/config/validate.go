@@ -296,8 +296,11 @@ func (t *SignerToken) validate(f *faults, table string) {
 }
 
 func (l *Log) validate(f *faults) {
-	if l.Format != "text" && l.Format != "json" {
-		f.add("log.format", "%q is no format: write text or json", l.Format)
+	if !slices.Contains(LogFormats(), l.Format) {
+		f.add("log.format", "%q is no format: write text, json or journald", l.Format)
+	}
+	if l.Addresses != AddressesPlain && l.Addresses != AddressesHashed {
+		f.add("log.addresses", "%q is not known: write plain or hashed", l.Addresses)
 	}
 	if l.Level.fault != nil {
 		f.add("log.level", "%v", l.Level.fault)
