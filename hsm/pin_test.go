@@ -10,6 +10,7 @@ import (
 	"testing"
 )
 
+// TestPINNeverShows: OP-04, however it is printed or marshalled.
 func TestPINNeverShows(t *testing.T) {
 	const secret = "pin-93817"
 	pin := NewPIN(secret)

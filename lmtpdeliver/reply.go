@@ -24,18 +24,21 @@ var (
 
 // reply logs how a step ended, whole, and gives what the MTA is told of it.
 func (s *Server) reply(t *transaction, event string, err error, attributes ...any) *smtp.SMTPError {
-	log := s.config.Log.With("queue_id", t.QueueID, "event", event).With(attributes...)
+	told, took := answer(err), s.took(t)
+	log := s.config.Log.With("queue_id", t.QueueID, "event", event, "id", t.ID, "result", told.Code,
+		"ms", took.Milliseconds()).With(attributes...)
 	switch {
-	case err == nil:
+	case err == nil && event == "RCPT":
 		log.Debug("done")
+	case err == nil:
+		log.Info("done")
 	case errors.As(err, new(*point.Reply)):
 		log.Info("refused", "error", err)
 	default:
 		log.Error("temporary failure", "error", err)
 	}
-	told := answer(err)
 	if s.config.Replied != nil && (err != nil || event != "RCPT") {
-		s.config.Replied(event, told.Code, s.took(t))
+		s.config.Replied(event, told.Code, took)
 	}
 	return told
 }

@@ -81,9 +81,12 @@ func TestReplies(t *testing.T) {
 }
 
 func TestLogBeginsWithTheQueueID(t *testing.T) {
-	server := start(t, door{deliver: func(context.Context, *point.Transaction) []error { return nil }})
+	server := start(t, door{deliver: func(_ context.Context, tr *point.Transaction) []error {
+		tr.ID = "opec1@a"
+		return nil
+	}})
 	server.dial(t).deliver(message, "r@b")
-	want := `msg="temporary failure" queue_id=4Zq1 event=delivery recipient=r@b error="door gave 0 results for 1 recipients"`
+	want := `msg="temporary failure" queue_id=4Zq1 event=delivery id=opec1@a result=451 ms=0 recipient=r@b error="door gave 0 results for 1 recipients"`
 	if log := server.log.String(); !strings.Contains(log, want) {
 		t.Errorf("log = %q, want %q", log, want)
 	}

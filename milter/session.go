@@ -50,7 +50,7 @@ func (s *session) MailFrom(from, _ string, m gomilter.Modifier) (resp *gomilter.
 		s.reset()
 		return resp, nil
 	case handling == point.Untouched:
-		s.log().Debug("passes untouched", "event", "MAIL", "sender", from)
+		s.log("MAIL", 0).Debug("passes untouched", "sender", from)
 		s.reset()
 		return gomilter.RespAccept, nil
 	}
@@ -87,7 +87,7 @@ func (s *session) Data(m gomilter.Modifier) (resp *gomilter.Response, _ error) {
 	}
 	s.t.readQueueID(m)
 	if s.t.untouched {
-		s.log().Debug("passes untouched", "event", "DATA", "recipients", s.t.Recipients)
+		s.log("DATA", 0).Debug("passes untouched", "recipients", s.t.Recipients)
 		s.reset()
 		return gomilter.RespAccept, nil
 	}
@@ -128,7 +128,7 @@ func (s *session) EndOfMessage(m gomilter.Modifier) (resp *gomilter.Response, _ 
 		return s.refuse("end of message", err), nil
 	}
 	s.replied("end of message", 250)
-	s.log().Info("done", "event", "end of message", "answer", resp.String())
+	s.log("end of message", 250).Info("done", "id", s.t.ID, "answer", resp.String())
 	return resp, nil
 }
 
@@ -168,18 +168,26 @@ func (s *Server) panicError(p any) error {
 	return fmt.Errorf("panic (number %d since the start): %v\n%s", s.panics.Add(1), p, debug.Stack())
 }
 
-// log gives the logger whose lines begin with the queue id.
-func (s *session) log() *slog.Logger {
-	if s.t == nil {
-		return s.server.config.Log
+// log gives the logger for what is said about a message: its lines begin with the
+// queue id. result is the SMTP code; 0: there is no answer.
+func (s *session) log(event string, result int) *slog.Logger {
+	log := s.server.config.Log
+	if s.t != nil {
+		log = log.With("queue_id", s.t.QueueID)
 	}
-	return s.server.config.Log.With("queue_id", s.t.QueueID)
+	if log = log.With("event", event); result != 0 {
+		log = log.With("result", result)
+	}
+	if took := s.took(); took > 0 {
+		log = log.With("ms", took.Milliseconds())
+	}
+	return log
 }
 
 // refuse logs an error whole and makes of it what the client sees.
 func (s *session) refuse(event string, err error, attributes ...any) *gomilter.Response {
-	log := s.log().With("event", event).With(attributes...)
 	reply, told := replyTo(err)
+	log := s.log(event, reply.Code).With(attributes...)
 	if told {
 		log.Info("refused", "error", err)
 	} else {

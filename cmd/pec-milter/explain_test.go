@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
 }
 
 // TestExplainQueueID: a queue id that two messages had, one after the other, gives
-// both; what a message says stays on its line.
+// both; IN-11, what a message says stays on its line.
 func TestExplainQueueID(t *testing.T) {
 	config := evidenceSite(t)
 	db, err := sql.Open("sqlite", legallog.SQLiteDSN(filepath.Join(filepath.Dir(config), "pec.db")))

@@ -203,7 +203,7 @@ func TestStateAtScrape(t *testing.T) {
 	}
 }
 
-// TestPages: there are two, and no other.
+// TestPages: there are two, and no other (OP-04: none that shows the memory).
 func TestPages(t *testing.T) {
 	w := newWorld()
 	if code, text := w.get(t, "/healthz"); code != 200 || text != "good\n" {

@@ -66,6 +66,7 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 		a.Logger.Info("repeat of a message in the queue dropped", "queue_id", t.QueueID, "sender", t.ReversePath)
 		return &Verdict{Discard: true}, nil
 	}
+	t.ID = attempt.Facts.Data.ID
 	if (attempt.Facts.Data.Error != "") != (refused != nil) {
 		attempt.release() // judged otherwise a few minutes ago, and perhaps in the queue so
 		return nil, replyInProgress

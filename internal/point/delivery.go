@@ -37,6 +37,7 @@ func (d *DeliveryPoint) Deliver(ctx context.Context, t *Transaction) []error {
 	if err != nil {
 		return slices.Repeat([]error{err}, len(results))
 	}
+	t.ID = m.id()
 	for n, recipient := range t.Recipients {
 		if isOutbox(recipient) {
 			results[n] = d.outbox(ctx, t, m, recipient) // Step 1
@@ -107,7 +108,7 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	receipt, err := d.handOver(ctx, t, m, recipient, &stamped{d.Secret.trace(key), content})
 	outcome, delivered := Outcome{Reply: receipt}, err == nil
 	if err != nil {
-		if outcome, err = d.failed(m, recipient, err); err != nil {
+		if outcome, err = d.failed(t, m, recipient, err); err != nil {
 			return nil, err
 		}
 	} else if m.owesReceipt(recipient) {
@@ -172,7 +173,7 @@ const givenUpAfter = 23 * time.Hour
 // errore-consegna (RFC 6109 section 3.3.3). Any other failure goes back to the
 // queue; for a notice also a permanent one, for nobody may get a notice, or a
 // bounce, for a notice.
-func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome, error) {
+func (d *DeliveryPoint) failed(t *Transaction, m *message, recipient string, err error) (Outcome, error) {
 	var reply *Reply
 	if !errors.As(err, &reply) || !reply.Permanent() {
 		if m.owesReceipt(recipient) && d.Clock().Sub(m.Time) >= givenUpAfter {
@@ -188,7 +189,7 @@ func (d *DeliveryPoint) failed(m *message, recipient string, err error) (Outcome
 	case m.Kind == pec.Envelope || m.Kind == pec.Anomaly: // one of its own around it
 		return Outcome{}, reply
 	}
-	d.Logger.Error("a notice cannot be delivered: the queue keeps it until it expires", "id", m.id(), "notice", m.Kind, "reply", reply.Error())
+	d.Logger.Error("a notice cannot be delivered: the queue keeps it until it expires", "queue_id", t.QueueID, "id", m.id(), "notice", m.Kind, "reply", reply.Error())
 	return Outcome{}, &Reply{451, "4.2.0", "notice not delivered: " + reply.Text}
 }
 

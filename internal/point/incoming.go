@@ -114,6 +114,7 @@ func (p *Provider) classify(t *Transaction) (*pec.Classification, error) {
 	if !c.Correct() {
 		return c, nil
 	}
+	t.ID = c.Data.ID
 	if problem := p.checkRoute(t, c); problem != "" {
 		c.Problems = append(c.Problems, problem)
 	}

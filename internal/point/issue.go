@@ -27,7 +27,7 @@ func (d *DeliveryPoint) deliveryNotice(ctx context.Context, t *Transaction, m *m
 		Data: data, ID: pec.NewID(sum[:20], d.Identity.Domain), To: data.Sender, Subject: envelopeSubject(t.Message.Header),
 	}
 	if outcome.Kind == pec.Delivery {
-		if err := d.enclose(&notice, m, recipient); err != nil {
+		if err := d.enclose(t, &notice, m, recipient); err != nil {
 			return err
 		}
 	} else {
@@ -81,7 +81,7 @@ func (d *DeliveryPoint) failureNotice(ctx context.Context, t *Transaction, inten
 // enclose chooses the type of a delivery notice, and encloses the original where
 // that type has it: whole, or with hashes in place of its attachments (RFC 6109
 // section 3.3.2.2).
-func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string) error {
+func (d *DeliveryPoint) enclose(t *Transaction, notice *pec.Notice, m *message, recipient string) error {
 	original, err := m.original.Decoded()
 	if err != nil {
 		return fmt.Errorf("reading the original message: %w", err)
@@ -99,7 +99,7 @@ func (d *DeliveryPoint) enclose(notice *pec.Notice, m *message, recipient string
 			return fmt.Errorf("hashing the attachments: %w", err)
 		}
 		if whole != "" {
-			d.Logger.Info("brief receipt encloses the whole original", "id", m.id(), "reason", whole)
+			d.Logger.Info("brief receipt encloses the whole original", "queue_id", t.QueueID, "id", m.id(), "reason", whole)
 		}
 		notice.Original = brief
 	}

@@ -26,6 +26,8 @@ type Transaction struct {
 	Recipients  []string  // forward paths without angle brackets, exactly as received
 	Message     pec.Message
 	BodyDigest  [32]byte // SHA-256 of the body as received
+	// ID is the PEC msgid, for the log: the door sets it once it knows it.
+	ID string
 }
 
 // Handling is what a door does with a transaction, as far as MAIL and RCPT
