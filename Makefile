@@ -12,7 +12,8 @@
 #              search in 10 million rows of the legal log, and the audit of a day of a million
 # make explore everything that can go wrong, up to 3 times in one execution
 # make fuzz    every fuzz target for FUZZTIME, one after the other
-# make build   build/pec-milter
+# make build   build/pec-milter, with PKCS#11
+# make static  build/pec-milter-static: key files only, and it needs no library
 # make clean
 #
 # demo, test, faults, nodes and bench do all of their own set-up on Debian 12: contrib/debian/setup.sh.
@@ -27,10 +28,13 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
+.PHONY: build static build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
+
+static:
+	CGO_ENABLED=0 $(GO) build -o build/pec-milter-static ./cmd/pec-milter
 
 # For scenarios alone: its clock can be moved, so it is not for real mail.
 build-movable:
@@ -52,6 +56,7 @@ test: setup
 	$(GO) vet -tags $(TEST_BUILD) ./cmd/...
 	$(GO) test -race -count=1 ./...
 	$(GO) test -count=1 -tags $(TEST_BUILD) ./cmd/...
+	CGO_ENABLED=0 $(GO) test -count=1 -run 'TestScripts|TestBuiltWithoutPKCS11' ./cmd/pec-milter ./hsm # as in make static
 	$(GO) test -count=1 ./internal/explore -args -faults 1
 	$(GO) test -count=1 -run 'TestMillionBadFrames|TestManyLarge' ./milter # at their full size
 	$(GO) test -count=1 -run 'TestLarge' ./internal/legallog # likewise

@@ -32,6 +32,9 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
+// WithPKCS11 tells whether this build can use tokens.
+const WithPKCS11 = true
+
 // pkcs11Session is a context of crypto11, which keeps a pool of sessions but never
 // opens one again when it is lost.
 type pkcs11Session struct {
