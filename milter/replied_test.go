@@ -3,6 +3,7 @@ package milter
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -64,5 +65,21 @@ func TestReplied(t *testing.T) {
 	defer r.mu.Unlock()
 	if !slices.Equal(r.replies[:min(4, len(r.replies))], want) {
 		t.Errorf("told of %q, want %q", r.replies, want)
+	}
+}
+
+// TestLastLine: the last line of a message says its queue id, when, what the MTA was
+// told, how long it took, and the PEC msgid.
+func TestLastLine(t *testing.T) {
+	door := &fakeDoor{handle: func(_ context.Context, tr *point.Transaction) (*point.Verdict, error) {
+		tr.ID = "opec1@alfa.example"
+		return &point.Verdict{}, nil
+	}}
+	r := &told{now: testTime}
+	path, logged := serve(t, door, r.watch)
+	connect(t, path).send(simple())
+	line := regexp.MustCompile(`msg=done queue_id=\w+ event="end of message" result=250 ms=\d+ id=opec1@alfa.example answer=`)
+	if !line.MatchString(logged.String()) {
+		t.Errorf("log = %s, want a line %s", logged, line)
 	}
 }
