@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/antivirus"
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/metrics"
 	"github.com/pec-milter/pec-milter/milter"
@@ -61,9 +60,9 @@ func (s *services) measuredState(keeper *logKeeper) *metrics.State {
 			return r.Error, r.Kept, err
 		},
 	}
-	if clamd, ok := s.provider.Scanner.(*antivirus.Clamd); ok {
+	if s.clamd != nil {
 		state.Antivirus = func(ctx context.Context) (time.Time, error) {
-			_, _, base, err := clamd.Version(ctx)
+			_, _, base, err := s.clamd.Version(ctx)
 			return base, err
 		}
 	}

@@ -33,6 +33,7 @@ type services struct {
 	log         *legallog.Log
 	redis       *state.RedisStore      // nil: the state is in a file
 	quarantine  *quarantine.Quarantine // nil: there is no antivirus
+	clamd       *antivirus.Clamd       // likewise
 	closers     []func() error
 }
 
@@ -146,9 +147,10 @@ func (s *services) openAntivirus(c *config.Config) (err error) {
 		return &exit{exitConfig, err}
 	}
 	s.provider.Quarantine = s.quarantine
-	s.provider.Scanner = &antivirus.Clamd{
+	s.clamd = &antivirus.Clamd{
 		Network: c.Clamd.Socket.Network, Address: c.Clamd.Socket.Address, Timeout: c.Clamd.Timeout.Duration,
 	}
+	s.provider.Scanner = s.clamd
 	return nil
 }
 

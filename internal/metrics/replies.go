@@ -12,7 +12,7 @@ import (
 var (
 	replies = prometheus.CounterOpts{
 		Name: "pec_milter_replies_total",
-		Help: "What a door told the MTA, by door, by when (MAIL, RCPT, DATA, message …) and by SMTP code. 250 is counted for whole messages " +
+		Help: "What a door told the MTA, by door, by when (MAIL, RCPT, DATA, end of message, delivery) and by SMTP code. 250 is counted for whole messages " +
 			"only, at the delivery door for each recipient; mail of ordinary domains is not counted.",
 	}
 	handlingDuration = prometheus.HistogramOpts{
