@@ -126,6 +126,10 @@ func (s *stage) stories() map[string]command {
 		// logged: the daemon's log has TEXT, after what was found there before.
 		"logged": {"PROVIDER TEXT", s.logged},
 
+		// The metrics of a daemon; and that neither they nor its log have a TEXT.
+		"scrape": {"PROVIDER", s.scrape},
+		"unsaid": {"PROVIDER TEXT", s.unsaid}, // any number of them
+
 		// Another key and certificate, without a restart.
 		"renew": {"PROVIDER", s.renew},
 
