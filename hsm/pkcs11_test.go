@@ -249,7 +249,7 @@ func TestSoftHSMTokenReplaced(t *testing.T) {
 	checkSigns(t, signer)
 }
 
-// TestSoftHSMSpare: the first token is not there at the start; the
+// TestSoftHSMSpare: the first token is not there at the start, or goes later; the
 // spare has the same key. OP-07: a wrong PIN of a spare is not passed over.
 func TestSoftHSMSpare(t *testing.T) {
 	i := rsaIdentity(t, 2048)
@@ -273,6 +273,18 @@ func TestSoftHSMSpare(t *testing.T) {
 	if err != nil {
 		t.Fatalf("OpenToken() with the spare alone: error = %v", err)
 	}
+	checkSigns(t, signer)
+	if err := signer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hsm.initToken()
+	hsm.importKey(i, "01")
+	signer, err = hsm.open(i, "1234", spare("1234"))
+	if err != nil {
+		t.Fatalf("OpenToken() with both: error = %v", err)
+	}
+	checkSigns(t, signer)
+	hsm.util("--delete-token", "--token", "alfa")
 	checkSigns(t, signer)
 }
 

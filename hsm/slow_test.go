@@ -36,6 +36,11 @@ func TestSlowTokenIsKeptBusy(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				slow := &slowSession{takes: takes, engines: make(chan struct{}, c.engines)}
 				token := newToken(func() (session, error) { return slow, nil }, time.Minute, c.sessions, quiet)
+				// Open it first: synctest's time stands still while anybody waits for the
+				// lock that opening takes.
+				if _, err := token.start(); err != nil {
+					t.Fatal(err)
+				}
 				began := time.Now()
 				var all sync.WaitGroup
 				for range callers {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -96,6 +97,32 @@ func TestSpareTokenSigns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHungTokenIsPassedOver: FP-10, the first signature waits for the token's share of
+// the time, those after it for nothing: no place is lost to more hung calls.
+func TestHungTokenIsPassedOver(t *testing.T) {
+	key := rsaIdentity(t, 2048).key.(*rsa.PrivateKey)
+	synctest.Test(t, func(t *testing.T) {
+		hung, works := &fakeSession{hang: make(chan struct{})}, &workingSession{key: key}
+		ts := &tokens{log: quiet, all: []*token{
+			newToken(func() (session, error) { return hung, nil }, 10*time.Second, DefaultSessions, quiet),
+			newToken(func() (session, error) { return works, nil }, 10*time.Second, DefaultSessions, quiet),
+		}}
+		began := time.Now()
+		for range 2 * DefaultSessions {
+			if _, err := signOnce(ts, key); err != nil {
+				t.Errorf("Sign() error = %v", err)
+			}
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("all signatures took %v, want 10s: one was waited for", took)
+		}
+		if got := len(ts.all[0].calls); got != 1 {
+			t.Errorf("%d calls hang, want 1", got)
+		}
+		close(hung.hang)
+	})
 }
 
 // TestProbe: a token that does not sign is told once; when it does again, that is
