@@ -50,7 +50,8 @@ demo: setup build $(if $(SCENARIO),build-movable)
 demo-stop:
 	@$(GO) run ./internal/integration/demo -stop
 
-test: setup
+test:
+	@contrib/debian/setup.sh test
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./internal/integration/...
 	$(GO) vet -tags $(TEST_BUILD) ./cmd/...

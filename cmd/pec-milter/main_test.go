@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		Setup: writeProvider,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"door":       waitForDoor,
+			"connect":    connect,
 			"appendrows": appendRows,
 			"tamper":     tamper,
 			"scrape":     scrape,
@@ -52,6 +53,20 @@ func waitForDoor(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("%s: nobody greets", args[0])
+}
+
+// connect connects to a unix socket once there is one, and goes away.
+func connect(ts *testscript.TestScript, _ bool, args []string) {
+	var err error
+	for range 200 {
+		var conn net.Conn
+		if conn, err = net.Dial("unix", ts.MkAbs(args[0])); err == nil {
+			ts.Check(conn.Close())
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Check(err)
 }
 
 // appendRows appends rows to the legal log in a file: appendrows FILE COUNT.

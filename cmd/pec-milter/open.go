@@ -28,6 +28,7 @@ import (
 type services struct {
 	provider    *point.Provider
 	signer      *hsm.Signer
+	accounts    *account.File
 	directory   *directory.Source
 	revocations *directory.Revocations
 	log         *legallog.Log
@@ -132,7 +133,7 @@ func (s *services) openAccounts(c *config.Config) error {
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
-	s.provider.Accounts = file
+	s.accounts, s.provider.Accounts = file, file
 	return nil
 }
 

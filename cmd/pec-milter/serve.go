@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/pec-milter/pec-milter/internal/config"
 	"github.com/pec-milter/pec-milter/internal/daemonlog"
 	"github.com/pec-milter/pec-milter/internal/directory"
@@ -25,16 +27,21 @@ type serveCommand struct {
 	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
 }
 
-// drainTime is how long messages under way may take after SIGTERM.
-const drainTime = 30 * time.Second
+// drainTime is how long messages under way may take after SIGTERM. Behind sockets that
+// systemd holds, others wait meanwhile, and Postfix waits 30 s (milter_connect_timeout):
+// the rest is for the next start.
+const drainTime = 20 * time.Second
 
-// Run serves the three doors until SIGTERM or SIGINT.
+// Run serves the three doors until SIGTERM or SIGINT. SIGHUP has the configuration
+// read again.
 func (s *serveCommand) Run() error {
 	c, err := loadConfig(s.Config)
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(c)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the first moment: it would end us
+	logger, level, err := newLogger(c)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}
@@ -56,7 +63,7 @@ func (s *serveCommand) Run() error {
 		return err
 	}
 	if err = errors.Join(injectFaults(services, sockets, logger), serveMeasurements(services.provider)); err == nil {
-		err = serve(ctx, c, services, sockets, logger)
+		err = serve(ctx, c, services, sockets, &reloader{path: s.Config, inForce: c, level: level, hangup: hangup})
 	}
 	return errors.Join(err, services.close())
 }
@@ -64,18 +71,35 @@ func (s *serveCommand) Run() error {
 // sockets are the listeners of the doors, by their names, and of the metrics.
 type sockets map[string]net.Listener
 
-// listen opens the sockets of all doors, and that of the metrics, or none.
+// listen opens the sockets of all doors, and that of the metrics, or none. It takes
+// those of the doors that systemd has opened, if it has: they outlive us, and the
+// MTA waits until we are there again.
 func listen(c *config.Config) (sockets, error) {
+	given, err := handedOver()
+	if err != nil {
+		return nil, err
+	}
+	one := given.take
+	if len(given) == 0 {
+		one = func(socket config.Socket) (net.Listener, error) {
+			return milter.Listen(socket.String(), c.MTA.SocketGroup)
+		}
+	}
 	open := sockets{}
 	for name, socket := range map[string]config.Socket{
 		"access": c.Access.Listen, "incoming": c.Incoming.Listen, "delivery": c.Delivery.Listen,
 	} {
-		l, err := milter.Listen(socket.String(), c.MTA.SocketGroup)
+		l, err := one(socket)
 		if err != nil {
 			open.close()
+			given.close()
 			return nil, fmt.Errorf("%s.listen: %w", name, err)
 		}
 		open[name] = l
+	}
+	if err := given.refuse(); err != nil {
+		open.close()
+		return nil, err
 	}
 	l, err := listenMetrics(c)
 	if err != nil {
@@ -95,17 +119,20 @@ func (s sockets) close() {
 	}
 }
 
-// newLogger makes the daemon's log.
-func newLogger(c *config.Config) (*slog.Logger, error) {
-	settings := daemonlog.Config{Format: c.Log.Format, Level: c.Log.Level.Level}
+// newLogger makes the daemon's log. It also gives the level, which may be changed.
+func newLogger(c *config.Config) (*slog.Logger, *slog.LevelVar, error) {
+	level := &slog.LevelVar{}
+	level.Set(c.Log.Level.Level)
+	settings := daemonlog.Config{Format: c.Log.Format, Level: level}
 	if c.Log.Addresses == config.AddressesHashed {
 		secret, err := c.Provider.ReadSecret()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		settings.Key = point.Secret(secret.Reveal()).Derive("addresses in the log")
 	}
-	return daemonlog.New(os.Stderr, settings)
+	logger, err := daemonlog.New(os.Stderr, settings)
+	return logger, level, err
 }
 
 // door is the server of one socket.
@@ -153,7 +180,8 @@ func spoolRoom(c *config.Config) *spool.Room {
 }
 
 // serve opens the doors, and closes them in the other order when ctx is done.
-func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, logger *slog.Logger) error {
+func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, reloader *reloader) error {
+	logger := s.provider.Logger
 	// With a directory that is too old the doors open all the same: mail gets 451, and
 	// the keeper fetches.
 	if err := checkOwnCertificate(s.provider); err != nil && !errors.Is(err, directory.ErrTooOld) {
@@ -191,8 +219,14 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	stopProbe := every(ctx, timerPeriod, func(context.Context) { s.signer.Probe() })
 	defer stopProbe()
 	stopLogKeeper := every(ctx, timerPeriod, logKeeper.work)
+	tellSystemd(logger, daemon.SdNotifyReady)
+	stopReloading := beside(ctx, func(ctx context.Context) { reloader.run(ctx, s) })
+	defer stopReloading()
+	stopWatchdog := watchdog(context.WithoutCancel(ctx), logger, s.alive)
+	defer stopWatchdog()
 	select {
 	case <-ctx.Done():
+		tellSystemd(logger, daemon.SdNotifyStopping)
 		logger.Info("stopping: messages under way are finished first", "at_most", drainTime)
 	case err = <-failed:
 	}

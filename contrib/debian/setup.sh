@@ -5,6 +5,7 @@
 #
 #   contrib/debian/setup.sh
 #   contrib/debian/setup.sh bench    and what "make bench" compares with
+#   contrib/debian/setup.sh test     and what "make test" judges units and package with
 #
 # It needs root, apt and a Go of at least 1.21 (which fetches by itself the
 # toolchain that go.mod names). What it cannot provide it names, all at once,
@@ -18,6 +19,8 @@ packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	ca-certificates'
 
 compared='opendkim amavisd-new'
+# The judges of units, pages and package: lintian alone is a hundred small packages.
+judges='systemd man-db lintian'
 
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
@@ -27,8 +30,9 @@ main() {
 	case ${1-} in
 	'') ;;
 	bench) packages="$packages $compared" ;;
+	test) packages="$packages $judges" ;;
 	*)
-		echo 'usage: setup.sh [bench]' >&2
+		echo 'usage: setup.sh [bench|test]' >&2
 		exit 64
 		;;
 	esac

@@ -69,6 +69,19 @@ func Open(path string, reserved []string, log *slog.Logger) (*File, error) {
 	return f, nil
 }
 
+// Move takes another file in its place, or reads it again if it is the same. With an
+// error what was read before stays in force, and so does the old file.
+func (f *File) Move(path string) error {
+	next := &File{path: path, reserved: f.reserved, log: f.log}
+	if err := next.read(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.path, f.seen, f.fault, f.mailboxes = next.path, next.seen, "", next.mailboxes
+	return nil
+}
+
 // Owns tells whether an authenticated user may send as an address. Nobody may
 // as a disabled mailbox.
 func (f *File) Owns(user, address string) bool {

@@ -50,7 +50,7 @@ func TestLoadExample(t *testing.T) {
 			SignerToken: SignerToken{Module: "/usr/lib/softhsm/libsofthsm2.so", Token: "pec", KeyLabel: "pec", PINFile: here("pin")},
 		},
 		Directory: Directory{
-			LDIF: here("providers.ldif"), Roots: here("roots"), RevocationCache: "/var/lib/pec-milter/revocations",
+			LDIF: "/var/lib/pec-milter/providers.ldif", Roots: here("roots"), RevocationCache: "/var/lib/pec-milter/revocations",
 			RevocationInterval: Duration{Duration: time.Hour},
 		},
 		Accounts: Accounts{here("accounts")},

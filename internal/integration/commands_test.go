@@ -123,6 +123,11 @@ func (s *stage) stories() map[string]command {
 		"publish-lists": {"DURATION [REVOKED]", s.publishLists}, // any number of them
 		"cut-lists":     {"", s.cutLists},
 
+		// activate: the daemon's sockets are held by another, as by systemd, until the end of
+		// the story. restarts: it is restarted while N clients submit 9 messages each.
+		"activate": {"PROVIDER", s.activate},
+		"restarts": {"PROVIDER N TO", s.restarts}, // any number of them
+
 		// logged: the daemon's log has TEXT, after what was found there before.
 		"logged": {"PROVIDER TEXT", s.logged},
 
