@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ func TestVerifyLarge(t *testing.T) {
 	}
 	s := newVerifySite(t)
 	path := s.largeEnvelope(t)
-	ours := append([]string{"pec-milter"}, append(s.given(), path)...)
+	ours := append([]string{copyOfProgram(t)}, append(s.given(), path)...)
 	theirs := []string{"openssl", "cms", "-verify", "-CAfile", s.path("roots/ca.pem"), "-purpose", "any", "-in", path, "-out", os.DevNull}
 	var ratio float64
 	var peak int64
@@ -59,6 +60,35 @@ func TestVerifyLarge(t *testing.T) {
 		}
 	}
 	t.Errorf("takes %.2f times as long as openssl, want at most %.1f", ratio, maxRatio)
+}
+
+// copyOfProgram is a copy of this binary, which is pec-milter by its name. What the
+// linker has just written lies in memory in large pieces, which Linux counts whole
+// for a process that uses a byte of each: 16 MB that are not there the next day.
+func copyOfProgram(t *testing.T) string {
+	t.Helper()
+	from, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	path := filepath.Join(t.TempDir(), "pec-milter")
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	const dontNeed = 4 // POSIX_FADV_DONTNEED: the pages are read again, as they are used
+	if _, _, e := syscall.Syscall6(syscall.SYS_FADVISE64, to.Fd(), 0, 0, dontNeed, 0, 0); e != 0 {
+		t.Fatal(e)
+	}
+	if err := to.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // cost runs a program that must succeed, and gives its time and its peak resident
