@@ -61,7 +61,7 @@ test:
 	$(GO) test -count=1 ./internal/explore -args -faults 1
 	$(GO) test -count=1 -run 'TestMillionBadFrames|TestManyLarge' ./milter # at their full size
 	$(GO) test -count=1 -run 'TestLarge' ./internal/legallog # likewise
-	$(GO) test -count=1 -timeout 20m -tags integration ./internal/integration/...
+	$(GO) test -count=1 -timeout 45m -tags integration ./internal/integration/...
 
 # make faults FAULTS=FP-14,FP-20 tries these points alone, BACKENDS=sqlite (or
 # servers) with that backend alone. The tables are left in build; docs/faults.md
