@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/pec-milter/pec-milter/hsm"
 )
@@ -66,14 +65,6 @@ func (s *Site) StartBeside(name string, command ...string) (pid int, err error) 
 func (s *Site) Configure(arguments ...string) error {
 	_, err := run(nil, append([]string{"postconf", "-c", s.postfixDir()}, arguments...)...)
 	return err
-}
-
-// Reload has Postfix read its configuration again.
-func (s *Site) Reload() error {
-	if err := s.lookOld(); err != nil {
-		return err
-	}
-	return s.postfix.cmd.Process.Signal(syscall.SIGHUP)
 }
 
 // AddSubmission makes another submission service at a port: as the site's own, but

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -89,13 +88,7 @@ func (s *Site) PostfixSetting(name string) (string, error) {
 }
 
 func (s *Site) editPostfix(arguments ...string) error {
-	if _, err := run(nil, append([]string{"postconf", "-c", s.postfixDir()}, arguments...)...); err != nil {
-		return err
-	}
-	if err := s.lookOld(); err != nil {
-		return err
-	}
-	return s.postfix.cmd.Process.Signal(syscall.SIGHUP) // master reads its configuration again
+	return errors.Join(s.Configure(arguments...), s.Reload())
 }
 
 // contribEnvironment are the settings of contrib/postfix for this site.
@@ -193,8 +186,10 @@ func (s *Site) Queue() (string, error) {
 	return string(out), err
 }
 
-// Waiting names the files in the queue of Postfix. Whoever looks again and again
-// takes it in place of Queue, whose program costs more than what it looks at.
+// Waiting names the messages in the queue of Postfix. Whoever looks again and again
+// takes it in place of Queue, whose program costs more than what it looks at. A
+// message is complete when its file may be executed: one that still comes in, or
+// whose cleanup was killed, has not been taken.
 func (s *Site) Waiting() (names []string, err error) {
 	// In the order of a message's way: one that moves on during the look is seen
 	// where it comes to.
@@ -203,7 +198,7 @@ func (s *Site) Waiting() (names []string, err error) {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err == nil && entry.Type().IsRegular() {
+			if err == nil && complete(entry) {
 				names = append(names, entry.Name())
 			}
 			return err
@@ -211,4 +206,10 @@ func (s *Site) Waiting() (names []string, err error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), err
+}
+
+// complete tells whether a file of the queue is a whole message.
+func complete(entry fs.DirEntry) bool {
+	info, err := entry.Info()
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o100 != 0
 }
