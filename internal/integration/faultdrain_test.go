@@ -56,13 +56,18 @@ func (t *trial) flush() {
 	}
 }
 
-// stand waits until nothing moves any more: the rest of the queues waits for what
-// is down.
+// stand waits until nothing moves any more, though it is tried again and again: the
+// rest of the queues waits for what is down. Without the tries a notice that was put
+// off once would look like it, and come too late when the clocks are moved.
 func (t *trial) stand(ctx context.Context) error {
-	last, since := "", time.Now()
-	for time.Since(since) < 6*time.Second {
+	last, since, flushed := "", time.Now(), time.Time{}
+	for time.Since(since) < 15*time.Second {
 		if err := context.Cause(ctx); err != nil {
 			return err
+		}
+		if time.Since(flushed) > 4*time.Second {
+			t.flush()
+			flushed = time.Now()
 		}
 		now, _, err := t.remaining(true)
 		if err != nil {
