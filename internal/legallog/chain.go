@@ -64,12 +64,14 @@ func endOf(ctx context.Context, db querier, node string) (end, error) {
 // are written at its end, all at once: the database may be far away.
 type transaction struct {
 	*sql.Tx
-	node    string
-	dialect *dialect
-	memory  *memory
-	rows    []Row
-	end     end  // of the log, once they are written
-	lost    bool // the first of them says that the database was restored
+	node       string
+	dialect    *dialect
+	memory     *memory
+	statements *statements
+	unread     []string // statements that were not among them
+	rows       []Row
+	end        end  // of the log, once they are written
+	lost       bool // the first of them says that the database was restored
 }
 
 // append appends rows to the log at the end of the transaction.

@@ -36,6 +36,9 @@ type dialect struct {
 	// each costs a round trip. SQLite has none, and looks each value of a
 	// statement up among all of them.
 	rows int
+	// statements: its driver reads the text of a statement each time, unless the
+	// statement is kept.
+	statements bool
 	// partitions: the log has one for each month.
 	partitions bool
 	// locker lets one node at a time migrate; nil: there is one node.
@@ -58,7 +61,7 @@ func SQLiteDSN(path string) string {
 
 func sqliteDialect() dialect {
 	return dialect{
-		name: goose.DialectSQLite3, migrations: "migrations/sqlite", rows: 1,
+		name: goose.DialectSQLite3, migrations: "migrations/sqlite", rows: 1, statements: true,
 		index: `INSERT INTO search (term, time, seq)
 			SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each($%d)`,
 	}

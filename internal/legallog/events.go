@@ -37,7 +37,7 @@ func (l *Log) Logged(ctx context.Context, kind point.EventKind, noticeID string)
 	defer cancel()
 	var logged bool
 	// The last condition lets the query use the index that has it too.
-	err := l.db.QueryRowContext(ctx, `SELECT EXISTS (
+	err := l.query(ctx, `SELECT EXISTS (
 		SELECT 1 FROM events WHERE notice_id = $1 AND kind = $2 AND notice_id <> '')`,
 		text(noticeID), string(kind)).Scan(&logged)
 	if err != nil {
@@ -55,7 +55,7 @@ func (l *Log) Failed(ctx context.Context, id string) (bool, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	var failed bool
-	err := l.db.QueryRowContext(ctx, `SELECT EXISTS (
+	err := l.query(ctx, `SELECT EXISTS (
 		SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2, $3, $4)
 		AND (notice IN ($5, $6) OR notice = $7 AND error_detail LIKE '5.4.1 %'))`,
 		text(id), string(point.EventIssuing), string(point.EventIssued), string(point.EventNotification),

@@ -19,7 +19,7 @@ const intentColumns = "id, key, generation, door, time, sent_at, committed_at, f
 func (l *Log) LatestIntent(ctx context.Context, key point.Key) (*point.Intent, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	intent, err := scanIntent(l.db.QueryRowContext(ctx,
+	intent, err := scanIntent(l.query(ctx,
 		"SELECT "+intentColumns+" FROM intents WHERE key = $1 ORDER BY generation DESC LIMIT 1", key[:]))
 	if err != nil {
 		return nil, fmt.Errorf("reading the latest intent of submission %x: %w", key, err)
@@ -31,7 +31,7 @@ func (l *Log) LatestIntent(ctx context.Context, key point.Key) (*point.Intent, e
 func (l *Log) Intent(ctx context.Context, id point.TransactionID) (*point.Intent, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	intent, err := scanIntent(l.db.QueryRowContext(ctx,
+	intent, err := scanIntent(l.query(ctx,
 		"SELECT "+intentColumns+" FROM intents WHERE id = $1", id[:]))
 	if err != nil {
 		return nil, fmt.Errorf("reading intent %x: %w", id, err)
@@ -44,7 +44,7 @@ func (l *Log) Intent(ctx context.Context, id point.TransactionID) (*point.Intent
 func (l *Log) Submission(ctx context.Context, msgid string) (*point.Intent, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	intent, err := scanIntent(l.db.QueryRowContext(ctx, "SELECT "+intentColumns+` FROM intents
+	intent, err := scanIntent(l.query(ctx, "SELECT "+intentColumns+` FROM intents
 		WHERE msgid = $1 AND msgid <> '' AND door = $2 ORDER BY generation DESC LIMIT 1`, text(msgid), string(point.AccessDoor)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the submission of %s: %w", msgid, err)

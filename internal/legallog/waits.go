@@ -119,7 +119,7 @@ func (l *Log) Waits(ctx context.Context, before time.Time) ([]point.Wait, error)
 func (l *Log) wait(ctx context.Context, w point.Wait) (point.Wait, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	now, err := scanWait(l.db.QueryRowContext(ctx, "SELECT "+waitColumns+" FROM waits WHERE id = $1 AND recipient = $2",
+	now, err := scanWait(l.query(ctx, "SELECT "+waitColumns+" FROM waits WHERE id = $1 AND recipient = $2",
 		text(w.ID), text(w.Recipient)))
 	if err != nil {
 		return point.Wait{}, fmt.Errorf("reading the wait of %s for %s: %w", w.ID, w.Recipient, err)
@@ -152,7 +152,7 @@ func (l *Log) Pending(ctx context.Context, now time.Time) (Pending, error) {
 	defer cancel()
 	var all int64
 	var p Pending
-	err := l.db.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN since <= $1 THEN 1 ELSE 0 END), 0),
+	err := l.query(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN since <= $1 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN since <= $2 THEN 1 ELSE 0 END), 0) FROM waits WHERE over_at IS NULL`,
 		micros(now.Add(-12*time.Hour)), micros(now.Add(-24*time.Hour))).Scan(&all, &p.Last, &p.Passed)
 	if err != nil {

@@ -18,16 +18,17 @@ var errClosed = errors.New("the legal log is closed")
 // writer runs steps, each of them wholly or not at all, in the order in which
 // it takes them.
 type writer struct {
-	db      *sql.DB
-	node    string // whose chain the rows of the log go on
-	dialect dialect
-	timeout time.Duration // of one commit with all its steps
-	memory  *memory
-	alarm   func(Row)  // told when the database was restored; nil: nobody is
-	steps   chan *step // unbuffered: who is not taken yet can still go away
-	quit    chan struct{}
-	ended   chan struct{}
-	once    sync.Once
+	db         *sql.DB
+	node       string // whose chain the rows of the log go on
+	dialect    dialect
+	timeout    time.Duration // of one commit with all its steps
+	memory     *memory
+	statements *statements
+	alarm      func(Row)  // told when the database was restored; nil: nobody is
+	steps      chan *step // unbuffered: who is not taken yet can still go away
+	quit       chan struct{}
+	ended      chan struct{}
+	once       sync.Once
 }
 
 type step struct {
@@ -42,6 +43,9 @@ func startWriter(db *sql.DB, node string, d dialect) *writer {
 		db: db, node: node, dialect: d, timeout: defaultTimeout, memory: &memory{},
 		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
+	if d.statements {
+		w.statements = &statements{db: db, read: map[string]*sql.Stmt{}}
+	}
 	go w.serve()
 	return w
 }
@@ -49,6 +53,7 @@ func startWriter(db *sql.DB, node string, d dialect) *writer {
 func (w *writer) close() {
 	w.once.Do(func() { close(w.quit) })
 	<-w.ended
+	w.statements.close()
 }
 
 // do returns when what run did is durable, or with run's error, having done
@@ -118,15 +123,13 @@ func (w *writer) transact(batch []*step) error {
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	tx := &transaction{Tx: begun, node: w.node, dialect: &w.dialect, memory: w.memory}
+	tx := &transaction{Tx: begun, node: w.node, dialect: &w.dialect, memory: w.memory, statements: w.statements}
 	defer tx.Rollback() // after Commit it does nothing, before it the error is told already
-	if err := w.prepare(ctx, tx); err != nil {
+	if err := w.carryOut(ctx, tx, batch); err != nil {
 		return err
 	}
-	for _, s := range batch {
-		if err := s.within(ctx, tx); err != nil {
-			return err
-		}
+	if len(batch) == 1 && batch[0].err != nil {
+		return nil // nothing of it stays
 	}
 	if err := tx.flush(ctx); err != nil {
 		return err
@@ -135,18 +138,43 @@ func (w *writer) transact(batch []*step) error {
 		return fmt.Errorf("committing: %w", err)
 	}
 	w.memory.see(tx.end)
+	w.statements.learn(ctx, tx.unread...)
 	if tx.lost && w.alarm != nil {
 		w.alarm(tx.rows[0])
 	}
 	return nil
 }
 
-// prepare waits for the turn and sets the savepoint of the first step.
-func (w *writer) prepare(ctx context.Context, tx *transaction) error {
-	if _, err := tx.ExecContext(ctx, w.dialect.turn+"SAVEPOINT step"); err != nil {
-		return fmt.Errorf("waiting for the other nodes to write: %w", err)
+// carryOut runs the steps of a batch. One that is alone needs no savepoint: if it
+// fails, the transaction has nothing else to keep.
+func (w *writer) carryOut(ctx context.Context, tx *transaction, batch []*step) error {
+	alone := len(batch) == 1
+	prepare := w.dialect.turn
+	if !alone {
+		prepare += "SAVEPOINT step"
+	}
+	if prepare != "" {
+		if _, err := tx.ExecContext(ctx, prepare); err != nil {
+			return fmt.Errorf("waiting for the other nodes to write: %w", err)
+		}
+	}
+	if alone {
+		batch[0].carryOut(ctx, tx)
+		return nil
+	}
+	for _, s := range batch {
+		if err := s.within(ctx, tx); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// carryOut runs the step, unless its caller has gone away.
+func (s *step) carryOut(ctx context.Context, tx *transaction) {
+	if s.err = s.ctx.Err(); s.err == nil {
+		s.err = s.run(ctx, tx)
+	}
 }
 
 // within runs the step in a savepoint, and sets that of the next one: in one
