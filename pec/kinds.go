@@ -67,3 +67,7 @@ const (
 // stamps it on what it stores, with an HMAC of the delivery's key, and the
 // mailbox store drops a second message with the same value.
 const HeaderTrace = "X-PEC-Milter-Trace"
+
+// HeaderRepeat is another one: it stands behind HeaderTrace where an attempt before may
+// have stored the message already.
+const HeaderRepeat = "X-PEC-Milter-Repeat"

@@ -24,7 +24,7 @@ func All() []Effect {
 	return []Effect{
 		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release, Done, MarkDone,
 		LogAppend, LogLogged, LogFailed, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
-		PutVerdict, Verdict, PutOutcome, Outcome, Await, Taken, Ended, Waits, DecideFirst, DecideLast, Over,
+		PutVerdict, Verdict, BeginDelivery, PutOutcome, Outcome, Await, Taken, Ended, Waits, DecideFirst, DecideLast, Over,
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	MarkCommitted Effect = "mark-committed"
 	PutVerdict    Effect = "put-verdict"
 	Verdict       Effect = "verdict"
+	BeginDelivery Effect = "begin-delivery"
 	PutOutcome    Effect = "put-outcome"
 	Outcome       Effect = "outcome"
 	Await         Effect = "await"
@@ -63,6 +64,10 @@ func (r records) PutVerdict(ctx context.Context, verdict point.Judgement) error 
 
 func (r records) Verdict(ctx context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
 	return around(ctx, r.i, Verdict, func() (*point.Judgement, error) { return r.Records.Verdict(ctx, digest, certificate) })
+}
+
+func (r records) BeginDelivery(ctx context.Context, key point.Key, events ...point.Event) (bool, error) {
+	return around(ctx, r.i, BeginDelivery, func() (bool, error) { return r.Records.BeginDelivery(ctx, key, events...) })
 }
 
 func (r records) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {

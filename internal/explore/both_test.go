@@ -68,6 +68,12 @@ func (b *both) Verdict(ctx context.Context, digest, certificate [32]byte) (*poin
 	return compare(b, "Verdict", m, merr, r, rerr)
 }
 
+func (b *both) BeginDelivery(ctx context.Context, key point.Key, events ...point.Event) (bool, error) {
+	m, merr := b.model.BeginDelivery(ctx, key, events...)
+	r, rerr := b.real.BeginDelivery(ctx, key, events...)
+	return compare(b, "BeginDelivery", m, merr, r, rerr)
+}
+
 func (b *both) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
 	m, merr := b.model.PutOutcome(ctx, key, outcome, events...)
 	r, rerr := b.real.PutOutcome(ctx, key, outcome, events...)

@@ -31,7 +31,7 @@ func TestModelIsTheDatabase(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"AddIntent", "MarkSent", "MarkCommitted", "LatestIntent", "Intent", "Verdict", "PutOutcome", "Outcome", "Logged",
+		"AddIntent", "MarkSent", "MarkCommitted", "LatestIntent", "Intent", "Verdict", "BeginDelivery", "PutOutcome", "Outcome", "Logged",
 		"Taken", "Ended", "Waits", "DecideFirst", "DecideLast", "Over",
 	} {
 		if asked[what] == 0 {

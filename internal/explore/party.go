@@ -170,7 +170,8 @@ func (i injector) Inject(_ context.Context, from, to string, message io.WriterTo
 	return nil
 }
 
-// mailStore is Dovecot, with sieve's duplicate on our trace header.
+// mailStore is Dovecot, with sieve's duplicate on our trace header; it has no need to
+// be told of a repeat.
 type mailStore struct{ *host }
 
 func (s mailStore) Store(_ context.Context, from, to string, message io.WriterTo) (string, error) {
@@ -179,6 +180,7 @@ func (s mailStore) Store(_ context.Context, from, to string, message io.WriterTo
 	}
 	m := s.once(func() made {
 		trace, rest, _ := strings.Cut(string(written(message)), "\r\n")
+		rest = strings.TrimPrefix(rest, pec.NewField(pec.HeaderRepeat, "yes").String())
 		return made{trace, s.contents.keep([]byte(rest))}
 	})
 	l := letter{from, to, m.sum}

@@ -43,12 +43,15 @@ type sql struct{ *host }
 func (s sql) Append(_ context.Context, events ...point.Event) error {
 	for _, e := range events {
 		e = askedFor(e)
-		key := strings.Join([]string{string(e.Kind), e.ID, string(e.Notice), e.NoticeID, e.Delivered, e.Detail}, " ")
-		if !s.w.sql.events.has(key) {
+		if key := eventKey(e); !s.w.sql.events.has(key) {
 			s.w.sql.events.put(key, e)
 		}
 	}
 	return nil
+}
+
+func eventKey(e point.Event) string {
+	return strings.Join([]string{string(e.Kind), e.ID, string(e.Notice), e.NoticeID, e.Delivered, e.Detail}, " ")
 }
 
 // askedFor is of an event what the doors, or the invariants, ever ask for. Worlds
@@ -167,6 +170,16 @@ func (s sql) Verdict(_ context.Context, digest, certificate [32]byte) (*point.Ju
 		return nil, point.ErrUnknown
 	}
 	return &verdict, nil
+}
+
+// BeginDelivery finds a delivery that was begun by its row: no scenario has two
+// messages whose rows are the same.
+func (s sql) BeginDelivery(ctx context.Context, _ point.Key, events ...point.Event) (bool, error) {
+	again := false
+	for _, e := range events {
+		again = again || s.w.sql.events.has(eventKey(askedFor(e)))
+	}
+	return again, s.Append(ctx, events...)
 }
 
 func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {

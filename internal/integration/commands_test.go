@@ -153,7 +153,7 @@ func (s *stage) stories() map[string]command {
 		// the mailbox store has said 250, before pec-milter hears it; likewise when the
 		// queue has a notice.
 		"crash-after-access": {"N FROM TO", s.crashAfterAccess},
-		"crash-after-store":  {"N FROM TO", s.crashAfterStore},
+		"crash-after-store":  {"N FROM TO [forgotten]", s.crashAfterStore},
 		"crash-after-inject": {"N FROM TO", s.crashAfterInject},
 	}
 }

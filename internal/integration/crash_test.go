@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,7 +73,12 @@ func (s *stage) crashAfterStore(_ *bytes.Buffer, _ *testscript.TestScript, args 
 	if err != nil {
 		return err
 	}
-	return s.crashBeforeReply(c, p, p.MailboxProxy())
+	forget := func() error { return nil }
+	if slices.Contains(args, "forgotten") {
+		// As if Dovecot had died too, between the message and what it remembers.
+		forget = func() error { return os.Remove(filepath.Join(p.home(Local(c.to)), ".dovecot.lda-dupes")) }
+	}
+	return s.crashBeforeReply(c, p, p.MailboxProxy(), forget)
 }
 
 // crashAfterInject does the same when Postfix has said 250 to a notice.
@@ -83,12 +91,12 @@ func (s *stage) crashAfterInject(_ *bytes.Buffer, _ *testscript.TestScript, args
 	if err != nil {
 		return err
 	}
-	return s.crashBeforeReply(c, p, p.InjectProxy())
+	return s.crashBeforeReply(c, p, p.InjectProxy(), func() error { return nil })
 }
 
 // crashBeforeReply submits the messages and kills p's pec-milter with the first
-// reply of each that passes the proxy.
-func (s *stage) crashBeforeReply(c crash, p *Provider, proxy *Proxy) error {
+// reply of each that passes the proxy; then something else befalls the provider.
+func (s *stage) crashBeforeReply(c crash, p *Provider, proxy *Proxy, then func() error) error {
 	sender, err := s.providerOf(c.from)
 	if err != nil {
 		return err
@@ -108,7 +116,7 @@ func (s *stage) crashBeforeReply(c crash, p *Provider, proxy *Proxy) error {
 			err = errors.New("its reply was never seen")
 		}
 		proxy.BeforeReply(nil)
-		if err := errors.Join(err, p.StartDaemon()); err != nil {
+		if err := errors.Join(err, then(), p.StartDaemon()); err != nil {
 			return fmt.Errorf("message %d: %w", i, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 )
@@ -11,7 +12,7 @@ func (s *Site) startDovecot() error {
 	if err := writeConf(config, "dovecot.conf", s.conf()); err != nil {
 		return err
 	}
-	if err := s.compileSieve(config); err != nil {
+	if err := errors.Join(s.copyStored(), s.compileSieve(config)); err != nil {
 		return err
 	}
 	var err error
@@ -35,6 +36,18 @@ func (s *Site) mailboxSocket() string {
 		return s.first.mailboxSocket()
 	}
 	return filepath.Join(s.Dir, "dovecot", "lmtp")
+}
+
+// copyStored puts the program that the script runs where any user may run it.
+func (s *Site) copyStored() error {
+	program, err := os.ReadFile(filepath.Join(s.world.options.Contrib, "dovecot", "bin", "stored"))
+	if err != nil {
+		return err
+	}
+	if err := makeDirectories(s.Dir, "sieve-bin"); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.Dir, "sieve-bin", "stored"), program, 0o755)
 }
 
 // compileSieve compiles the global script: the users Dovecot runs it as may not.

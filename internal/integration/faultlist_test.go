@@ -79,7 +79,7 @@ func faults() []fault {
 		{point: "FP-32", what: "Dovecot down for 23 h", times: 1, long: 3, during: stopBetaStore, after: givenUp, owed: errorNotices},
 		{point: "FP-33", what: "one mailbox of three fails for a while", times: 3, adapt: threeAtBeta, during: every(time.Second, felt(betaLog, "mailbox store", readOnly(thirdAtBeta, 4*time.Second)))},
 		{point: "FP-34", what: "stored, the store's reply lost", times: 10, during: fails("beta", "store.after")},
-		{point: "FP-34", what: "killed as the message is stored", times: 10, during: kills("beta", "store.after", "put-outcome.before")},
+		{point: "FP-34", what: "killed as the message is stored", times: 10, during: kills("beta", "begin-delivery.after", "store.after", "put-outcome.before")},
 		{point: "FP-34", what: "the same for own mailboxes", times: 10, during: kills("alfa", "store.after", "put-outcome.before")},
 		{point: "FP-35", what: "killed after the outcome, before the receipt", times: 12, during: kills("beta", "put-outcome.after", "sign.before", "sign.after", "log-append.after")},
 		{point: "FP-36", what: "killed as the receipt is injected", times: 10, during: kills("beta", "inject.after", "mark-done.before", "delivery.reply.before")},
@@ -89,7 +89,7 @@ func faults() []fault {
 		{point: "FP-38", what: "mailbox over quota", times: 1, during: fullMailbox, owed: storedOrRefused},
 		{point: "FP-42", what: "clocks step by an hour, ahead and back", times: 6, during: every(2*time.Second, step)},
 		{point: "FP-44", what: "SIGTERM with 100 messages in end of message", times: 1, long: 2, adapt: hundredClients, during: terminate},
-		{point: "FP-46", what: "spool full", times: 3, adapt: largeLetters, during: every(time.Second, felt(alfaLog, "no space left", fullSpool))},
+		{point: "FP-46", what: "spool full", times: 3, adapt: largeLetters, during: every(time.Second, felt(alfaLog, "mta.min_free", fullSpool))},
 		{point: "MTA", what: "qmgr, lmtp, cleanup, smtpd, smtp of both killed", times: 60, during: every(200*time.Millisecond, killAnyMTA)},
 		{point: "1000", what: "1,000 messages, a daemon killed every 60 to 400 ms", times: 100, long: 5, adapt: thousand, during: killStorm},
 	}

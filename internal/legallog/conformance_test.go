@@ -41,6 +41,7 @@ func testConformance(t *testing.T, open opener) {
 		"submission by its PEC msgid":          testSubmission,
 		"unfinished":                           testUnfinished,
 		"verdict":                              testVerdict,
+		"delivery begins":                      testBeginDelivery,
 		"outcome":                              testOutcome,
 		"outcome and events: both or none":     testOutcomeAtomic,
 		"outcome: one of many wins":            testOutcomeRace,
@@ -150,6 +151,10 @@ func calls(log *Log) map[string]func(context.Context) error {
 		"Unfinished":   func(ctx context.Context) error { _, err := log.Unfinished(ctx); return err },
 		"MarkCommitted": func(ctx context.Context) error {
 			_, err := log.MarkCommitted(ctx, point.TransactionID{99}, t0, nil)
+			return err
+		},
+		"BeginDelivery": func(ctx context.Context) error {
+			_, err := log.BeginDelivery(ctx, point.Key{2}, sampleEvent("one"))
 			return err
 		},
 		"PutOutcome": func(ctx context.Context) error {

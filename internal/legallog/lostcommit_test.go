@@ -99,6 +99,7 @@ func TestLostCommit(t *testing.T) {
 			}
 			return err
 		}, nil},
+		{"BeginDelivery", func() error { _, err := log.BeginDelivery(ctx, point.Key{6}); return err }, nil},
 		{"PutOutcome", func() error {
 			recorded, err := log.PutOutcome(ctx, point.Key{5}, outcome, sampleEvent("outcome"))
 			if err == nil && recorded != outcome {

@@ -35,7 +35,7 @@ func (l *Log) Verdict(ctx context.Context, digest, certificate [32]byte) (*point
 	defer cancel()
 	verdict := point.Judgement{Digest: digest, Certificate: certificate}
 	var at sql.Null[int64]
-	err := l.db.QueryRowContext(ctx, `SELECT own, kind, ordinary, mail_receipt, time FROM verdicts
+	err := l.query(ctx, `SELECT own, kind, ordinary, mail_receipt, time FROM verdicts
 		WHERE digest = $1 AND certificate = $2`, digest[:], certificate[:]).
 		Scan(&verdict.Own, &verdict.Kind, &verdict.Ordinary, &verdict.MailReceipt, &at)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -46,6 +46,29 @@ func (l *Log) Verdict(ctx context.Context, digest, certificate [32]byte) (*point
 	}
 	verdict.Time = instant(at)
 	return &verdict, nil
+}
+
+// BeginDelivery records that a delivery begins, with its legal-log rows, in one step,
+// and tells whether it was begun before. The key is claimed, by no transaction: a
+// delivery's is no other claim's.
+func (l *Log) BeginDelivery(ctx context.Context, key point.Key, events ...point.Event) (again bool, err error) {
+	rows, err := newRows(events)
+	if err != nil {
+		return false, err
+	}
+	first := false
+	err = l.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		first, err = changes(ctx, tx, "INSERT INTO claims (key, transaction_id) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+			key[:], []byte{})
+		if err == nil {
+			tx.append(rows)
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("recording that delivery %x begins: %w", key, err)
+	}
+	return !first, nil
 }
 
 // PutOutcome records how a delivery ended, with its legal-log rows, in one
@@ -83,7 +106,7 @@ func (l *Log) Outcome(ctx context.Context, key point.Key) (*point.Outcome, error
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	var recorded []byte
-	err := l.db.QueryRowContext(ctx, "SELECT outcome FROM outcomes WHERE key = $1", key[:]).Scan(&recorded)
+	err := l.query(ctx, "SELECT outcome FROM outcomes WHERE key = $1", key[:]).Scan(&recorded)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = point.ErrUnknown
 	}

@@ -31,6 +31,27 @@ func testVerdict(t *testing.T, log *Log) {
 	wantError(t, "another digest", err, point.ErrUnknown)
 }
 
+func testBeginDelivery(t *testing.T, log *Log) {
+	for i, want := range []struct {
+		key   point.Key
+		again bool
+	}{{point.Key{5}, false}, {point.Key{5}, true}, {point.Key{6}, false}, {point.Key{5}, true}} {
+		again, err := log.BeginDelivery(ctx, want.key, sampleEvent(fmt.Sprint(i)))
+		if err != nil || again != want.again {
+			t.Errorf("delivery %d: again %v, %v, want %v", i, again, err, want.again)
+		}
+	}
+	if _, err := log.BeginDelivery(ctx, point.Key{7}, point.Event{}); err == nil {
+		t.Error("an event without a time was taken")
+	}
+	if again, err := log.BeginDelivery(ctx, point.Key{7}, sampleEvent("4")); again || err != nil {
+		t.Errorf("after a refused event: again %v, %v", again, err)
+	}
+	if got := ids(t, log); got != "0 1 2 3 4" {
+		t.Errorf("the log has %q, want a row for each attempt", got)
+	}
+}
+
 func testOutcome(t *testing.T, log *Log) {
 	key := point.Key{5}
 	_, err := log.Outcome(ctx, key)

@@ -101,11 +101,12 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Log.Append(ctx, deliveringEvent(t, m, recipient)); err != nil {
-		return nil, fmt.Errorf("logging the delivery: %w", err)
+	again, err := d.Records.BeginDelivery(ctx, key, deliveringEvent(t, m, recipient))
+	if err != nil {
+		return nil, fmt.Errorf("recording that the delivery begins: %w", err)
 	}
 	// Step 4.
-	receipt, err := d.handOver(ctx, t, m, recipient, &stamped{d.Secret.trace(key), content})
+	receipt, err := d.handOver(ctx, t, m, recipient, &stamped{d.Secret.trace(key), again, content})
 	outcome, delivered := Outcome{Reply: receipt}, err == nil
 	if err != nil {
 		if outcome, err = d.failed(t, m, recipient, err); err != nil {
@@ -228,18 +229,25 @@ func (m whole) WriteTo(w io.Writer) (int64, error) {
 
 // messageWithoutTrace drops what only we may stamp.
 func messageWithoutTrace(m pec.Message) pec.Message {
-	return pec.Message{Header: m.Header.Without(pec.HeaderTrace), Body: m.Body}
+	return pec.Message{Header: m.Header.Without(pec.HeaderTrace, pec.HeaderRepeat), Body: m.Body}
 }
 
-// stamped is a message with the trace header before it.
+// stamped is a message with the trace header before it. again: an attempt before may
+// have stored it, and the store must look, for what it remembers may have been lost:
+// Dovecot, killed between message and memory, has the one without the other.
 type stamped struct {
 	trace   string
+	again   bool
 	content io.WriterTo
 }
 
 // WriteTo writes the trace header and the message.
 func (s *stamped) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.WriteString(w, pec.NewField(pec.HeaderTrace, s.trace).String())
+	header := pec.NewField(pec.HeaderTrace, s.trace).String()
+	if s.again {
+		header += pec.NewField(pec.HeaderRepeat, "yes").String()
+	}
+	n, err := io.WriteString(w, header)
 	if err != nil {
 		return int64(n), err
 	}

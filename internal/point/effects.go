@@ -160,6 +160,9 @@ type Records interface {
 	// ErrUnknown.
 	Verdict(ctx context.Context, digest, certificate [32]byte) (*Judgement, error)
 
+	// BeginDelivery records that a message is about to be handed to the mailbox store,
+	// with its legal-log rows, in one step. again: so it was before, and may be stored.
+	BeginDelivery(ctx context.Context, key Key, events ...Event) (again bool, err error)
 	// PutOutcome records how a delivery ended, with its legal-log rows, in one
 	// step. If the key has an outcome already, that one is returned and nothing
 	// is written.

@@ -329,3 +329,24 @@ func TestRefusalIsLogged(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatIsStamped: the store is told that a message may be there already, and
+// only then.
+func TestRepeatIsStamped(t *testing.T) {
+	for failures, want := range []int{0, 1, 1} {
+		w := newWorld(t)
+		check(t, w.alfa.submit(&mail{mario, []string{anna}, message(mario, anna)}))
+		w.beta.storeErr = func(recipient string) error {
+			if recipient != anna || failures == 0 {
+				return nil
+			}
+			failures--
+			return errors.New("the store was killed")
+		}
+		w.run()
+		expect(t, "mailbox of anna", w.beta.kinds(anna), "posta-certificata")
+		if got := w.beta.parsed(anna).Header.Count(pec.HeaderRepeat); got != want {
+			t.Errorf("after %d failures: %d fields %s, want %d", failures, got, pec.HeaderRepeat, want)
+		}
+	}
+}

@@ -86,6 +86,7 @@ func TestHeaderVariants(t *testing.T) {
 		{"FH-11 none", "", "errore"},
 		{"FH-11 two", field + field, "errore"},
 		{"FH-12 a trace field of the peer's", field + pec.HeaderTrace + ": forged\r\n", "posta-certificata"},
+		{"FH-12 a repeat, says the peer", field + pec.HeaderRepeat + ": yes\r\n", "posta-certificata"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -98,6 +99,9 @@ func TestHeaderVariants(t *testing.T) {
 			h := w.beta.parsed(anna).Header
 			if h.Count(pec.HeaderTrace) != 1 || strings.Contains(h.Get(pec.HeaderTrace), "forged") {
 				t.Errorf("trace fields: got %v, want ours alone", h.All(pec.HeaderTrace))
+			}
+			if h.Count(pec.HeaderRepeat) != 0 {
+				t.Error("the store is told of a repeat, want that from us alone")
 			}
 			if got, want := w.alfa.kinds(mario) != "", c.want != "errore"; got != want {
 				t.Errorf("a receipt was issued: got %v, want %v", got, want)
