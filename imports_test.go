@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/testpki":          {},
 	"internal/testpostgres":     {},
 	"internal/testslapd":        {},
+	"internal/testtsa":          {"internal/testpki"},
 	"internal/account":          {"pec", "internal/point"},
 	"internal/antivirus":        {"internal/point"},
 	"internal/clock":            {},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 }
 
 // shared are the libraries that more than one package may import.
-var shared = []string{"github.com/emersion/go-smtp", "github.com/prometheus/client_golang"}
+var shared = []string{"github.com/digitorus/timestamp", "github.com/emersion/go-smtp", "github.com/prometheus/client_golang"}
 
 // onlyIn are the imports that belong to certain packages: the drivers of the
 // databases are chosen, and the clock and random numbers are read,

@@ -4,14 +4,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"database/sql"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	mathrand "math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +25,8 @@ import (
 	"github.com/pec-milter/pec-milter/internal/evidence"
 	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/testpki"
+	"github.com/pec-milter/pec-milter/internal/testtsa"
 	"github.com/pec-milter/pec-milter/pec"
 )
 
@@ -38,10 +40,15 @@ func evidenceSite(t *testing.T) (config string) {
 	if err := writeProvider(&testscript.Env{WorkDir: dir}); err != nil {
 		t.Fatal(err)
 	}
-	stamper := newStamper(t)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: stamper.root.Raw})
+	stamper, err := testtsa.New(time.Now, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(stamper)
+	t.Cleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: stamper.Root.Raw})
 	config = filepath.Join(dir, "pec.toml")
-	settings := configuration + "node = \"mx1\"\n[legal_log]\ntsa = \"" + stamper.url + "\"\ntsa_ca = \"tsa.pem\"\n"
+	settings := configuration + "node = \"mx1\"\n[legal_log]\ntsa = \"" + server.URL + "\"\ntsa_ca = \"tsa.pem\"\n"
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "tsa.pem"), ca, 0o644), os.WriteFile(config, []byte(settings), 0o644)); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +114,7 @@ func pecMilter(t *testing.T, code int, args ...string) string {
 func tools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "openssl", "sha256sum", "cat", "cut", "date", "dirname", "od", "wc"} {
+	for _, name := range evidence.Programs {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			const why = "SKIPPED, NOT TESTED: "
@@ -255,8 +262,11 @@ func TestEvidenceForged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, _ := certify(t, &x509.Certificate{SerialNumber: big.NewInt(9), Subject: pkix.Name{CommonName: "Stranger"}, IsCA: true,
-		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}, &x509.Certificate{Subject: pkix.Name{CommonName: "Stranger"}}, nil)
+	stranger, err := testpki.NewRoot(testpki.Source{Now: time.Now(), Rand: rand.Reader}, "Stranger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	strangers := []*x509.Certificate{stranger.Certificate()}
 	for name, c := range map[string]struct {
 		forge func(*evidence.Evidence)
 		want  string
@@ -272,8 +282,8 @@ func TestEvidenceForged(t *testing.T) {
 		"a notice": {func(e *evidence.Evidence) {
 			e.Notices[0].Message = strings.NewReader("From: x@x.example\r\n\r\nyes\r\n")
 		}, "the signature of notices/"},
-		"authorities": {func(e *evidence.Evidence) { e.Authorities = []*x509.Certificate{stranger} }, "the signature of SHA256SUMS"},
-		"stampers":    {func(e *evidence.Evidence) { e.StampAuthorities = []*x509.Certificate{stranger} }, "the time stamp of seals/"},
+		"authorities": {func(e *evidence.Evidence) { e.Authorities = strangers }, "the signature of SHA256SUMS"},
+		"stampers":    {func(e *evidence.Evidence) { e.StampAuthorities = strangers }, "the time stamp of seals/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := (&evidenceCommand{}).gather(r, message)

@@ -231,11 +231,11 @@ func (p *Provider) stopBackend() error {
 type daemonConf struct {
 	*Provider
 	Variant
-	Module, Token, Trust, MailboxSocket, InjectAddress string
+	Module, Token, Trust, MailboxSocket, InjectAddress, TSA string
 }
 
 func (p *Provider) daemonConf() daemonConf {
-	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress()}
+	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress(), p.world.stamper.url()}
 }
 
 // stop stops Postfix first, so that nothing new comes.

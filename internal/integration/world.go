@@ -25,6 +25,8 @@ type Options struct {
 	// Backend starts what a provider's pec-milter keeps its state in; nil: it has
 	// SQLite files alone.
 	Backend func(*Provider) (Backend, error)
+	// TimeStamps has a time-stamping authority for the seals of the legal log.
+	TimeStamps bool
 	// Variant says how a provider differs from what the stories have; nil: none does.
 	Variant func(provider string) Variant
 	// Outlive leaves the servers running when this process ends without Stop.
@@ -45,6 +47,7 @@ type World struct {
 	authorities *authorities
 	ports       []io.Closer // claims
 	lists       *revocationServer
+	stamper     *stamper
 	entries     []*pec.Provider // the directory
 }
 
@@ -162,7 +165,11 @@ func (w *World) prepare() error {
 		return err
 	}
 	w.entries = append(entries, refused)
-	return w.authorities.writeTrust(w.trustDir(), now, w.entries)
+	if err := w.authorities.writeTrust(w.trustDir(), now, w.entries); err != nil || !w.options.TimeStamps {
+		return err
+	}
+	w.stamper, err = startStamper(w.trustDir())
+	return err
 }
 
 // RefusedDomain is certified by the directory, and its mail server refuses all
@@ -192,7 +199,7 @@ func (w *World) Stop() error {
 	for _, p := range w.beside {
 		steps = append(steps, p.stop)
 	}
-	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), os.RemoveAll(w.Dir), closeAll(w.ports))
+	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), w.stamper.Close(), os.RemoveAll(w.Dir), closeAll(w.ports))
 }
 
 // SaveLogs copies the logs of all servers into a directory, as site-name.log: Stop

@@ -94,6 +94,8 @@ func show(ctx context.Context, chosen []scenario, keep bool) (err error) {
 		Binary:  filepath.Join(here, daemon),
 		Contrib: filepath.Join(here, "contrib"),
 		Outlive: keep,
+
+		TimeStamps: true,
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,8 @@ type scenario struct {
 	play  func(context.Context, *scene) error
 	due   []due
 	logs  func(*scene) error // judges the legal logs; nil: as after any scenario
+	// evidence judges what the legal logs prove; nil: not after this one.
+	evidence func(*scene) error
 }
 
 // choose finds the scenarios by the name that the user gave: none, one or all.
@@ -70,7 +72,7 @@ func mainJob() scenario {
 			arrives(pec.Delivery, sender, beta, remote),
 			arrives(pec.Delivery, sender, alfa, colleague),
 		},
-		logs: (*scene).checkLogs,
+		logs: (*scene).checkLogs, evidence: (*scene).checkEvidence,
 	}
 }
 
