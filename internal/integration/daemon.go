@@ -22,7 +22,7 @@ func (p *Provider) StartDaemon() error {
 		name:    "pec-milter of " + p.Name,
 		command: append(p.enter[:len(p.enter):len(p.enter)], p.world.options.Binary, "serve", "--config", p.ConfigFile()),
 		env: append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
-			"PEC_MEASURE_SOCKET="+p.MeasureSocket()),
+			"PEC_MEASURE_SOCKET="+p.MeasureSocket(), "PEC_MEASURE_UNLOGGED="+p.variant().Unlogged),
 		log:   p.LogFile(),
 		guard: p.world.guard,
 	}.start()

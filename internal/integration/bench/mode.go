@@ -26,7 +26,7 @@ const usual = 10_000
 // works, the second has the profiles of the daemon and little else.
 var modes = []mode{
 	{
-		Name: "tiny", providers: []string{local, slow, peer}, sessions: []int{2}, messages: map[int]int{2: 4},
+		Name: "tiny", providers: []string{local, slow, unlogged, peer}, sessions: []int{2}, messages: map[int]int{2: 4},
 		rounds: 1, limit: time.Minute, signing: 50 * time.Millisecond,
 		sizes: []int64{1_000, 100_000}, recipients: []int{1, 3}, repeats: 1,
 	},
@@ -35,13 +35,13 @@ var modes = []mode{
 		rounds: 1, signing: 300 * time.Millisecond, profile: 30 * time.Second,
 	},
 	{
-		Name: "quick", providers: []string{local, peer, tcp, token, slow, servers}, sessions: []int{1, 10}, messages: map[int]int{1: 40, 10: 100},
+		Name: "quick", providers: []string{local, peer, tcp, token, slow, servers, unlogged}, sessions: []int{1, 10}, messages: map[int]int{1: 40, 10: 100},
 		rounds: 5, limit: 75 * time.Second, signing: 300 * time.Millisecond,
 		sizes: []int64{1_000, usual, 100_000, 1_000_000, 10_000_000, 30_000_000}, recipients: []int{1, 10, 100}, repeats: 1,
 		profile: 5 * time.Second,
 	},
 	{
-		Name: "full", providers: []string{local, peer, tcp, token, slow, servers}, sessions: []int{1, 4, 10, 20},
+		Name: "full", providers: []string{local, peer, tcp, token, slow, servers, unlogged}, sessions: []int{1, 4, 10, 20},
 		messages: map[int]int{1: 100, 4: 200, 10: 300, 20: 300},
 		rounds:   9, limit: 12 * time.Minute, signing: time.Second,
 		sizes:      []int64{1_000, usual, 100_000, 1_000_000, 10_000_000, 30_000_000, 100_000_000},

@@ -197,7 +197,7 @@ func (r *results) rate(variant string, sessions int) *rate {
 }
 
 // order is that of the variants in tables.
-var order = []string{plain, noop, openDKIM, amavis, certified, overTCP, withToken, withSlowToken, onServers, roundTrip}
+var order = []string{plain, noop, openDKIM, amavis, certified, overTCP, withToken, withSlowToken, onServers, withoutLog, roundTrip}
 
 func compareRates(a, b rate) int {
 	if a.Sessions != b.Sessions {

@@ -121,25 +121,37 @@ func (b *bench) measurePeaks() error {
 	return nil
 }
 
-// profile takes profiles of the daemon while it works.
+// profile takes profiles of the daemon while it works: with small messages, and with
+// large ones.
 func (b *bench) profile(ctx context.Context) error {
 	if b.mode.profile == 0 {
 		return nil
 	}
 	v := b.variant(certified)
+	if err := b.profileOf(ctx, task{variant: v, sessions: 10, messages: 100, size: usual}, "cpu.pprof"); err != nil {
+		return err
+	}
+	if err := save(daemonClient(v.at), "/debug/pprof/allocs", filepath.Join(b.directory, "allocs.pprof")); err != nil {
+		return err
+	}
+	return b.profileOf(ctx, task{variant: v, sessions: 2, messages: 4, size: 10_000_000}, "cpu-large.pprof")
+}
+
+func (b *bench) profileOf(ctx context.Context, t task, file string) error {
 	done := make(chan error, 1)
 	go func() {
-		done <- save(daemonClient(v.at), fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(b.mode.profile.Seconds())), filepath.Join(b.directory, "cpu.pprof"))
+		path := fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(b.mode.profile.Seconds()))
+		done <- save(daemonClient(t.variant.at), path, filepath.Join(b.directory, file))
 	}()
 	for {
 		select {
 		case err := <-done:
-			return errors.Join(err, save(daemonClient(v.at), "/debug/pprof/allocs", filepath.Join(b.directory, "allocs.pprof")))
+			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		default:
 		}
-		if _, err := b.take(task{variant: v, sessions: 10, messages: 100, size: usual}); err != nil {
+		if _, err := b.take(t); err != nil {
 			return err
 		}
 	}

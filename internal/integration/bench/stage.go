@@ -15,12 +15,13 @@ import (
 
 // The providers. The first is also where pec-milter is compared with others.
 const (
-	local   = "local"   // SQLite, key file, unix sockets
-	tcp     = "tcp"     // the same, and the milter over TCP
-	token   = "token"   // the same, and the key on SoftHSM
-	slow    = "slow"    // the same, and SoftHSM takes 10 ms for a signature, one at a time
-	servers = "servers" // the same, and Redis and PostgreSQL
-	peer    = "peer"    // as the first: the other end of the round trip
+	local    = "local"    // SQLite, key file, unix sockets
+	tcp      = "tcp"      // the same, and the milter over TCP
+	token    = "token"    // the same, and the key on SoftHSM
+	slow     = "slow"     // the same, and SoftHSM takes 10 ms for a signature, one at a time
+	unlogged = "unlogged" // as the first, without a legal log
+	servers  = "servers"  // the same, and Redis and PostgreSQL
+	peer     = "peer"     // as the first: the other end of the round trip
 )
 
 // outside is a domain that is not certified, whose mail server is the sink.
@@ -48,6 +49,9 @@ func (b *bench) startWorld(ctx context.Context) error {
 func (b *bench) difference(provider string) integration.Variant {
 	v := integration.Variant{
 		NoAntivirus: true, KeyFile: provider != token && provider != slow, TCP: provider == tcp, Mailbox: b.sink.socket(), LogLevel: "info",
+	}
+	if provider == unlogged {
+		v.Unlogged = "yes"
 	}
 	if provider == slow {
 		v.SlowToken = slowSignature
@@ -115,7 +119,7 @@ func (b *bench) startVariants() error {
 		return err
 	}
 	for _, d := range []struct{ provider, name string }{
-		{local, certified}, {tcp, overTCP}, {token, withToken}, {slow, withSlowToken}, {servers, onServers},
+		{local, certified}, {tcp, overTCP}, {token, withToken}, {slow, withSlowToken}, {servers, onServers}, {unlogged, withoutLog},
 	} {
 		if p := b.world.Provider(d.provider); p != nil {
 			b.add(&variant{name: d.name, at: p, port: p.Ports.Submission, to: "destinatario@" + outside, due: 2,

@@ -60,7 +60,7 @@ func checkCosts(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][2]float64{
-		plain: {1, 0}, noop: {1, 0}, certified: {2, 2}, withSlowToken: {2, 2}, roundTrip: {7, 4},
+		plain: {1, 0}, noop: {1, 0}, certified: {2, 2}, withSlowToken: {2, 2}, withoutLog: {2, 2}, roundTrip: {7, 4},
 	} {
 		got := r.rate(name, 2)
 		if got == nil || got.Passes != want[0] || got.Signatures != want[1] || got.PerSecond.Median <= 0 {

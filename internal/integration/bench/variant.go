@@ -22,6 +22,7 @@ const (
 	withToken     = "pec-milter, SoftHSM"
 	withSlowToken = "pec-milter, token of 10 ms"
 	onServers     = "pec-milter, Redis + PostgreSQL"
+	withoutLog    = "pec-milter without a legal log"
 	roundTrip     = "pec-milter, round trip"
 )
 
