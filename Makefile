@@ -14,9 +14,10 @@
 # make fuzz    every fuzz target for FUZZTIME, one after the other
 # make build   build/pec-milter, with PKCS#11
 # make static  build/pec-milter-static: key files only, and it needs no library
+# make deb     the Debian package, in build
 # make clean
 #
-# demo, test, faults, nodes and bench do all of their own set-up on Debian 12: contrib/debian/setup.sh.
+# demo, test, faults, nodes, bench and deb do all of their own set-up on Debian 12: contrib/debian/setup.sh.
 
 GO          ?= go
 FUZZTIME    ?= 60s
@@ -28,13 +29,18 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build static build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
+.PHONY: build static deb build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
 
 static:
 	CGO_ENABLED=0 $(GO) build -o build/pec-milter-static ./cmd/pec-milter
+
+deb:
+	@contrib/debian/setup.sh package
+	$(GO) build -buildmode=pie -trimpath -o build/pec-milter-deb ./cmd/pec-milter
+	contrib/debian/package.sh build/pec-milter-deb build
 
 # For scenarios alone: its clock can be moved, so it is not for real mail.
 build-movable:

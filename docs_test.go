@@ -281,7 +281,7 @@ func logLines(t *testing.T) map[string]string {
 	return texts
 }
 
-const configPage = "docs/man/pec-milter.conf.5.md"
+const configPage = "docs/man/pec-milter.toml.5.md"
 
 // TestConfigurationPage: the man page and contrib/pec-milter.toml have the same
 // keys, and the same defaults.

@@ -51,6 +51,7 @@ type commands struct {
 	Explain     explainCommand     `cmd:"" help:"Tell in plain English what happened to a message."`
 	Evidence    evidenceCommand    `cmd:"" help:"Write what the legal log has of a message into an archive that openssl can verify."`
 	Database    databaseCommands   `cmd:"" help:"The PostgreSQL database."`
+	Completion  completionCommand  `cmd:"" help:"Print the completion of this command line, for bash."`
 	Version     versionCommand     `cmd:"" help:"Show the version."`
 }
 

@@ -6,6 +6,7 @@
 #   contrib/debian/setup.sh
 #   contrib/debian/setup.sh bench    and what "make bench" compares with
 #   contrib/debian/setup.sh test     and what "make test" judges units and package with
+#   contrib/debian/setup.sh package  what "make deb" needs, alone
 #
 # It needs root, apt and a Go of at least 1.21 (which fetches by itself the
 # toolchain that go.mod names). What it cannot provide it names, all at once,
@@ -19,8 +20,9 @@ packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	ca-certificates'
 
 compared='opendkim amavisd-new'
+makers='gcc libc6-dev binutils go-md2man ca-certificates'
 # The judges of units, pages and package: lintian alone is a hundred small packages.
-judges='systemd man-db lintian'
+judges="$makers systemd man-db lintian"
 
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
@@ -31,8 +33,9 @@ main() {
 	'') ;;
 	bench) packages="$packages $compared" ;;
 	test) packages="$packages $judges" ;;
+	package) packages=$makers ;;
 	*)
-		echo 'usage: setup.sh [bench|test]' >&2
+		echo 'usage: setup.sh [bench|test|package]' >&2
 		exit 64
 		;;
 	esac
