@@ -148,17 +148,34 @@ func (s *faultStage) startDaemon(p *Provider) error {
 	return p.StartDaemon()
 }
 
-// saveTokens remembers the tokens as they are.
+// saveTokens remembers the tokens as they are. SoftHSM empties the file of a token and
+// writes it anew when somebody logs in: such a moment is no good one.
 func (s *faultStage) saveTokens(t *testing.T) {
 	t.Helper()
 	s.tokens = map[*Provider]fs.FS{}
 	for _, p := range s.world.Providers {
-		dir := filepath.Join(t.TempDir(), p.Name)
-		if err := os.CopyFS(dir, os.DirFS(p.daemonFile("tokens"))); err != nil {
+		err := waitFor("whole files of the token of "+p.Name, 30*time.Second, func() error {
+			dir := filepath.Join(t.TempDir(), p.Name)
+			s.tokens[p] = os.DirFS(dir)
+			return errors.Join(os.CopyFS(dir, os.DirFS(p.daemonFile("tokens"))), allWhole(dir))
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-		s.tokens[p] = os.DirFS(dir)
 	}
+}
+
+// allWhole: no object of a token is an empty file.
+func allWhole(dir string) error {
+	objects, err := filepath.Glob(filepath.Join(dir, "*", "*.object"))
+	for _, object := range objects {
+		info, failed := os.Stat(object)
+		if failed == nil && info.Size() == 0 {
+			failed = fmt.Errorf("%s is empty", object)
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // trial is one fault under load.

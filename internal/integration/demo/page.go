@@ -92,12 +92,13 @@ func (p *page) results(s *scene) {
 	for _, a := range s.arrived {
 		p.line("  %s", a.file)
 	}
-	p.line("  00-submitted.eml, ca.pem, tls-ca.pem, legal-log-alfa.ndjson, legal-log-beta.ndjson")
+	p.line("  00-submitted.eml, ca.pem, tls-ca.pem, legal-log-alfa.ndjson, legal-log-beta.ndjson, evidence-alfa.zip, evidence-beta.zip")
 	p.heading("Look at them")
 	example := results + "/" + s.example()
 	p.line("  %s inspect %s", binary, example)
 	p.line("  openssl cms -verify -in %s -CAfile %s/ca.pem", example, results)
 	p.line("  cat %s/legal-log-alfa.ndjson", results)
+	p.line("  unzip -d /tmp/evidence %s/evidence-alfa.zip && sh /tmp/evidence/verify.sh", results)
 	p.line("  and open the .eml files with a mail client")
 }
 
