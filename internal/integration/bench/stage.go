@@ -72,14 +72,27 @@ func (b *bench) backend(p *integration.Provider) (integration.Backend, error) {
 		return nil, errors.Join(err, s.postgres.Stop())
 	}
 	b.servers = s
-	password := filepath.Join(filepath.Dir(p.ConfigFile()), "postgresql-password")
-	return s, os.WriteFile(password, []byte(testpostgres.Password+"\n"), 0o600)
+	return s, s.migrate(p)
 }
 
 // redisAndPostgreSQL keep the state and the legal log of a provider.
 type redisAndPostgreSQL struct {
 	*integration.Redis
 	postgres *testpostgres.Server
+}
+
+// migrate makes the tables, with the configuration that the daemon will have.
+func (s *redisAndPostgreSQL) migrate(p *integration.Provider) error {
+	directory := filepath.Dir(p.ConfigFile())
+	password, with := filepath.Join(directory, "postgresql-password"), filepath.Join(directory, "migrate.toml")
+	config, err := os.ReadFile(p.ConfigFile())
+	err = errors.Join(err, os.WriteFile(password, []byte(testpostgres.Password+"\n"), 0o600),
+		os.WriteFile(with, append(config, s.Settings()...), 0o600))
+	if err != nil {
+		return err
+	}
+	_, err = p.Command("database", "migrate", "--config", with, "--owner-password-file", password)
+	return err
 }
 
 // Settings is integration.Backend's.
