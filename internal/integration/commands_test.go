@@ -116,6 +116,10 @@ func (s *stage) stories() map[string]command {
 		"publish": {"WAY [DOMAIN]", s.publish},
 		"known":   {"PROVIDER DOMAIN YES-OR-NO", s.known},
 
+		// The disk of the provider's database is full, until free-disk or the end of the story.
+		"full-disk": {"PROVIDER", s.fullDisk},
+		"free-disk": {"PROVIDER", s.freeDisk},
+
 		// Revocation lists. fetch-lists: the daemon starts anew and fetches them, every
 		// second, until the end of the story. publish-lists: the server has new ones, that
 		// hold so long, with these providers revoked. cut-lists: it answers nobody.

@@ -133,6 +133,11 @@ type sequential struct {
 func (s sequential) Run(name string, story func(testscript.T)) {
 	s.T.Run(name, func(t *testing.T) {
 		defer s.stage.audit(t)
+		defer func() {
+			if err := s.stage.restore(); err != nil {
+				t.Error(err)
+			}
+		}()
 		story(sequential{t, s.stage})
 	})
 }
