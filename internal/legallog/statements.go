@@ -11,8 +11,7 @@ import (
 // safe for concurrent use.
 type statements struct {
 	db   *sql.DB
-	mu   sync.Mutex
-	read map[string]*sql.Stmt
+	read sync.Map // *sql.Stmt by its text
 }
 
 // known is the statement of that text if it was read; otherwise nil.
@@ -20,25 +19,27 @@ func (s *statements) known(text string) *sql.Stmt {
 	if s == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.read[text]
+	statement, _ := s.read.Load(text)
+	known, _ := statement.(*sql.Stmt)
+	return known
 }
 
 // learn has texts read. What cannot be read goes on as text, whose error says why. It
-// takes a connection: nobody who holds one may call it.
+// takes a connection: whoever holds one must not call it.
 func (s *statements) learn(ctx context.Context, texts ...string) {
 	if s == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, text := range texts {
-		if s.read[text] != nil {
+		if s.known(text) != nil {
 			continue
 		}
-		if statement, err := s.db.PrepareContext(ctx, text); err == nil {
-			s.read[text] = statement
+		statement, err := s.db.PrepareContext(ctx, text)
+		if err != nil {
+			continue
+		}
+		if _, there := s.read.LoadOrStore(text, statement); there {
+			_ = statement.Close() // somebody else was faster
 		}
 	}
 }
@@ -47,12 +48,10 @@ func (s *statements) close() {
 	if s == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, statement := range s.read {
-		_ = statement.Close() // the database closes them too
+	for _, statement := range s.read.Range {
+		_ = statement.(*sql.Stmt).Close() // the database closes them too
 	}
-	clear(s.read)
+	s.read.Clear()
 }
 
 // query reads one row.

@@ -44,7 +44,7 @@ func startWriter(db *sql.DB, node string, d dialect) *writer {
 		steps: make(chan *step), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if d.statements {
-		w.statements = &statements{db: db, read: map[string]*sql.Stmt{}}
+		w.statements = &statements{db: db}
 	}
 	go w.serve()
 	return w
@@ -182,11 +182,8 @@ func (s *step) carryOut(ctx context.Context, tx *transaction) {
 // whole transaction is lost: a full disk, for one, undoes all of it, and the
 // savepoint is gone.
 func (s *step) within(ctx context.Context, tx *transaction) error {
-	if s.err = s.ctx.Err(); s.err != nil {
-		return nil
-	}
 	logged := len(tx.rows)
-	if s.err = s.run(ctx, tx); s.err != nil {
+	if s.carryOut(ctx, tx); s.err != nil {
 		tx.rows = tx.rows[:logged]
 		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT step"); err != nil {
 			return fmt.Errorf("undoing a step: %w", errors.Join(s.err, err))
