@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/spool":            {},
 	"internal/overload":         {},
 	"internal/smtpclient":       {"internal/point"},
+	"internal/testevidence":     {},
 	"internal/testpki":          {},
 	"internal/testpostgres":     {},
 	"internal/testslapd":        {},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -13,7 +12,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +23,7 @@ import (
 	"github.com/pec-milter/pec-milter/internal/evidence"
 	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/internal/testevidence"
 	"github.com/pec-milter/pec-milter/internal/testpki"
 	"github.com/pec-milter/pec-milter/internal/testtsa"
 	"github.com/pec-milter/pec-milter/pec"
@@ -114,18 +113,12 @@ func pecMilter(t *testing.T, code int, args ...string) string {
 func tools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range evidence.Programs {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			const why = "SKIPPED, NOT TESTED: "
-			if os.Getenv("CI") != "" {
-				t.Fatal(why, err)
-			}
-			t.Skip(why, err)
+	if err := testevidence.LinkPrograms(dir); err != nil {
+		const why = "SKIPPED, NOT TESTED: "
+		if os.Getenv("CI") != "" {
+			t.Fatal(why, err)
 		}
-		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+		t.Skip(why, err)
 	}
 	return dir
 }
@@ -135,31 +128,20 @@ func verifySh(t *testing.T, tools, dir string) (string, int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(tools, "sh"), filepath.Join(dir, "verify.sh"))
-	cmd.Env = []string{"PATH=" + tools}
-	output, err := cmd.CombinedOutput()
-	if err != nil && cmd.ProcessState == nil {
+	printed, code, err := testevidence.Verify(ctx, tools, dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return string(output), cmd.ProcessState.ExitCode()
+	return printed, code
 }
 
 // unpack gives the directory of the files and their names.
 func unpack(t *testing.T, archive []byte) (dir string, names []string) {
 	t.Helper()
-	r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	dir = t.TempDir()
+	names, err := testevidence.Unpack(archive, dir)
 	if err != nil {
 		t.Fatal(err)
-	}
-	dir = t.TempDir()
-	if err := os.CopyFS(dir, r); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range r.File {
-		names = append(names, f.Name)
-		if err := os.Chmod(filepath.Join(dir, f.Name), 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return dir, names
 }

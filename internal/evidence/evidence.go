@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// Programs are those that verify.sh runs, and no others.
-var Programs = []string{"sh", "openssl", "sha256sum", "cat", "cut", "date", "dirname", "od", "wc"}
-
 // Evidence is what there is about one message.
 type Evidence struct {
 	Made    time.Time // now: when it is signed
