@@ -17,14 +17,18 @@ func (p *Provider) LogFile() string { return filepath.Join(p.Dir, "pec-milter.lo
 
 // StartDaemon starts pec-milter and returns when its three doors are open.
 func (p *Provider) StartDaemon() error {
+	environment := append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
+		"PEC_MEASURE_SOCKET="+p.MeasureSocket())
+	if p.variant().Unlogged {
+		environment = append(environment, "PEC_MEASURE_UNLOGGED=yes")
+	}
 	var err error
 	p.daemon, err = program{
 		name:    "pec-milter of " + p.Name,
 		command: append(p.enter[:len(p.enter):len(p.enter)], p.world.options.Binary, "serve", "--config", p.ConfigFile()),
-		env: append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault"),
-			"PEC_MEASURE_SOCKET="+p.MeasureSocket(), "PEC_MEASURE_UNLOGGED="+p.variant().Unlogged),
-		log:   p.LogFile(),
-		guard: p.world.guard,
+		env:     environment,
+		log:     p.LogFile(),
+		guard:   p.world.guard,
 	}.start()
 	if err != nil {
 		return err

@@ -9,16 +9,35 @@ import (
 	"time"
 )
 
+// motion is what was still to be done when that last changed.
+type motion struct {
+	what           string
+	since, flushed time.Time
+}
+
+// watch sees what is still to be done, and every few seconds has it tried.
+func (t *trial) watch(ctx context.Context, m *motion, queues bool) (nothing bool, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return false, fmt.Errorf("%d letters wait, queues: %s: %w", t.load.waiting.Load(), m.what, err)
+	}
+	if time.Since(m.flushed) > 4*time.Second {
+		m.flushed = time.Now()
+		t.flush()
+	}
+	what, nothing, err := t.remaining(queues)
+	if err == nil && what != m.what {
+		m.what, m.since = what, time.Now()
+	}
+	return nothing, err
+}
+
 // drain waits until all clients are done and, with queues, all queues are empty.
 // Where nothing moves any more, something waits for a time that has been set: a
 // hold of a minute, a lease. That time then comes.
 func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) error {
-	last, since, flushed, empty := "", time.Now(), time.Now(), 0
+	m, empty := motion{since: time.Now(), flushed: time.Now()}, 0
 	for {
-		if err := context.Cause(ctx); err != nil {
-			return fmt.Errorf("%d letters wait, queues: %s: %w", t.load.waiting.Load(), last, err)
-		}
-		now, nothing, err := t.remaining(queues)
+		nothing, err := t.watch(ctx, &m, queues)
 		if err != nil {
 			return err
 		}
@@ -29,18 +48,11 @@ func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) e
 			<-ended
 			return nil
 		}
-		if now != last {
-			last, since = now, time.Now()
-		}
-		if time.Since(since) > 4*time.Second {
-			since = time.Now()
+		if time.Since(m.since) > 4*time.Second {
+			m.since = time.Now()
 			if err := t.pass(61 * time.Second); err != nil {
 				return err
 			}
-		}
-		if time.Since(flushed) > 4*time.Second {
-			flushed = time.Now()
-			t.flush()
 		}
 		time.Sleep(time.Second)
 	}
@@ -60,23 +72,10 @@ func (t *trial) flush() {
 // rest of the queues waits for what is down. Without the tries a notice that was put
 // off once would look like it, and come too late when the clocks are moved.
 func (t *trial) stand(ctx context.Context) error {
-	last, since, flushed := "", time.Now(), time.Time{}
-	for time.Since(since) < 15*time.Second {
-		if err := context.Cause(ctx); err != nil {
+	for m := (motion{since: time.Now()}); time.Since(m.since) < 15*time.Second; time.Sleep(time.Second) {
+		if _, err := t.watch(ctx, &m, true); err != nil {
 			return err
 		}
-		if time.Since(flushed) > 4*time.Second {
-			t.flush()
-			flushed = time.Now()
-		}
-		now, _, err := t.remaining(true)
-		if err != nil {
-			return err
-		}
-		if now != last {
-			last, since = now, time.Now()
-		}
-		time.Sleep(time.Second)
 	}
 	return nil
 }

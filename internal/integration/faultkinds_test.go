@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -180,7 +179,7 @@ func killMTA(provider string, names ...string) func(*trial) error {
 	return func(t *trial) error {
 		p := t.world.Provider(provider)
 		return waitFor(fmt.Sprintf("a process %v of %s", names, p.postfix.name), fires, func() error {
-			pids, err := children(p.postfix.pid(), names)
+			pids, err := named(p.postfix.pid(), names)
 			if err != nil {
 				return err
 			}
@@ -192,25 +191,13 @@ func killMTA(provider string, names ...string) func(*trial) error {
 	}
 }
 
-// children are the processes of a parent that have one of these names.
-func children(parent int, names []string) (pids []int, err error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		stat, failed := os.ReadFile(path)
-		if failed != nil {
-			continue // it has ended meanwhile
-		}
-		name, rest, _ := strings.Cut(string(stat), ") ")
-		_, name, _ = strings.Cut(name, "(")
-		fields := strings.Fields(rest)
-		for _, wanted := range names {
-			if name == wanted && len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
-				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids, err
+// named are the processes of a parent that have one of these names.
+func named(parent int, names []string) ([]int, error) {
+	pids, err := children(parent)
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended meanwhile
+		return !slices.Contains(names, strings.TrimSpace(string(name)))
+	}), err
 }
 
 // freeze stops a server for some time with SIGSTOP: it hangs, and goes on.

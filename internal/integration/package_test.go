@@ -3,8 +3,6 @@
 package integration
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,14 +11,7 @@ import (
 // TestPackage makes the Debian package in two versions, has lintian judge it, and
 // installs, upgrades and purges it in a copy of this system that is thrown away.
 func TestPackage(t *testing.T) {
-	if os.Getuid() != 0 {
-		skip(t, "only root can install a package")
-	}
-	for _, program := range []string{"dpkg-deb", "go-md2man", "strip", "lintian", "man"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip(t, program+" is missing: contrib/debian/setup.sh test installs it")
-		}
-	}
+	needs(t, "dpkg-deb", "go-md2man", "strip", "lintian", "man")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "pec-milter")
 	inRepository(t, "go", "build", "-o", program, "./cmd/pec-milter")
@@ -40,13 +31,11 @@ func TestPackage(t *testing.T) {
 }
 
 // inRepository runs a program in the repository.
-func inRepository(t *testing.T, name string, arguments ...string) string {
+func inRepository(t *testing.T, command ...string) string {
 	t.Helper()
-	cmd := exec.Command(name, arguments...)
-	cmd.Dir = repositoryDir(t)
-	out, err := cmd.CombinedOutput()
+	out, err := runIn(repositoryDir(t), command...)
 	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, out)
+		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
 	}
-	return string(out)
+	return out
 }

@@ -235,7 +235,7 @@ type daemonConf struct {
 }
 
 func (p *Provider) daemonConf() daemonConf {
-	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress(), p.world.stamper.url()}
+	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress(), p.world.stamperURL()}
 }
 
 // stop stops Postfix first, so that nothing new comes.

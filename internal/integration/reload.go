@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +20,7 @@ func (s *Site) Reload() error {
 	if err := s.lookOld(); err != nil {
 		return err
 	}
-	old, err := s.postfixProcesses()
+	old, err := children(s.postfix.pid())
 	if err != nil {
 		return err
 	}
@@ -27,20 +28,23 @@ func (s *Site) Reload() error {
 		return err
 	}
 	for end := time.Now().Add(reloadTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		now, err := s.postfixProcesses()
+		now, err := children(s.postfix.pid())
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(old, func(pid string) bool { return slices.Contains(now, pid) }) {
+		if !slices.ContainsFunc(old, func(pid int) bool { return slices.Contains(now, pid) }) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// postfixProcesses are the pids of what Postfix's master has started.
-func (s *Site) postfixProcesses() ([]string, error) {
-	master := s.postfix.pid()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", master, master))
-	return strings.Fields(string(text)), err
+// children are the processes that a process has started.
+func children(parent int) (pids []int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent))
+	for _, field := range strings.Fields(string(text)) {
+		pid, _ := strconv.Atoi(field) // the kernel writes numbers
+		pids = append(pids, pid)
+	}
+	return pids, err
 }

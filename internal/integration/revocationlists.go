@@ -2,7 +2,6 @@ package integration
 
 import (
 	"crypto/x509"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,32 +12,16 @@ import (
 // the revocation lists of their authorities. Nobody asks it but a pec-milter that
 // is told to fetch lists.
 type revocationServer struct {
-	listener net.Listener
-	server   *http.Server
+	*webServer
 
 	mu    sync.Mutex
 	lists map[string][]byte // by path; none: every connection is cut
 }
 
-func startRevocationServer() (*revocationServer, error) {
-	listener, err := net.Listen("tcp", address(0))
-	if err != nil {
-		return nil, err
-	}
-	s := &revocationServer{listener: listener}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.server.Serve(listener) }() // until it is closed
-	return s, nil
-}
-
-// The paths of the lists.
-const (
-	rootListPath   = "/root.crl"
-	issuerListPath = "/issuer.crl"
-)
-
-func (s *revocationServer) url(path string) string {
-	return "http://" + s.listener.Addr().String() + path
+func startRevocationServer() (s *revocationServer, err error) {
+	s = &revocationServer{}
+	s.webServer, err = startWebServer(s)
+	return s, err
 }
 
 // Close stops the server. nil: there is none.
@@ -46,8 +29,14 @@ func (s *revocationServer) Close() error {
 	if s == nil {
 		return nil
 	}
-	return s.server.Close()
+	return s.webServer.Close()
 }
+
+// The paths of the lists.
+const (
+	rootListPath   = "/root.crl"
+	issuerListPath = "/issuer.crl"
+)
 
 func (s *revocationServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()

@@ -2,8 +2,6 @@ package integration
 
 import (
 	"crypto/rand"
-	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -11,15 +9,9 @@ import (
 	"github.com/pec-milter/pec-milter/internal/testtsa"
 )
 
-// stamper is the web server of the time-stamping authority, in this process. A nil
-// one is none.
-type stamper struct {
-	listener net.Listener
-	server   *http.Server
-}
-
-// startStamper starts it, and writes its authority to tsa.pem in a directory.
-func startStamper(dir string) (*stamper, error) {
+// startStamper starts a time-stamping authority, and writes what its stamps lead to
+// into tsa.pem of a directory.
+func startStamper(dir string) (*webServer, error) {
 	authority, err := testtsa.New(time.Now, rand.Reader)
 	if err != nil {
 		return nil, err
@@ -27,26 +19,13 @@ func startStamper(dir string) (*stamper, error) {
 	if err := testpki.WriteCertificates(filepath.Join(dir, "tsa.pem"), authority.Root); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", address(0))
-	if err != nil {
-		return nil, err
-	}
-	s := &stamper{listener, &http.Server{Handler: authority, ReadHeaderTimeout: time.Minute}}
-	go func() { _ = s.server.Serve(listener) }() // until it is closed
-	return s, nil
+	return startWebServer(authority)
 }
 
-func (s *stamper) url() string {
-	if s == nil {
+// stamperURL is where the authority is; empty: there is none.
+func (w *World) stamperURL() string {
+	if w.stamper == nil {
 		return ""
 	}
-	return "http://" + s.listener.Addr().String() + "/"
-}
-
-// Close stops the server.
-func (s *stamper) Close() error {
-	if s == nil {
-		return nil
-	}
-	return s.server.Close()
+	return w.stamper.url("/")
 }

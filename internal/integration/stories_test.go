@@ -50,14 +50,7 @@ type stage struct {
 // start builds pec-milter and starts the world; both end with the test.
 func (s *stage) start(t *testing.T) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		skip(t, "only root can start a Postfix")
-	}
-	for _, program := range []string{"postfix", "dovecot", "/usr/sbin/clamd", "softhsm2-util", "openssl", "xmllint"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip(t, fmt.Sprintf("%v: contrib/debian/setup.sh installs it", err))
-		}
-	}
+	needs(t, "postfix", "dovecot", "/usr/sbin/clamd", "softhsm2-util", "openssl", "xmllint")
 	s.binary = filepath.Join(t.TempDir(), "pec-milter")
 	build := exec.Command("go", "build", "-tags", "movableclock,faults", "-o", s.binary, "./cmd/pec-milter")
 	build.Dir = s.repository
@@ -99,6 +92,19 @@ func (s *stage) mend() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// needs skips a test where it does not run as root, or a program is missing.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip(t, "only root can do this")
+	}
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			skip(t, fmt.Sprintf("%v: contrib/debian/setup.sh test installs it", err))
+		}
+	}
 }
 
 // skip skips aloud; where CI is set, everything must be there.

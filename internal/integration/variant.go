@@ -15,7 +15,7 @@ type Variant struct {
 	SlowToken time.Duration
 	TCP       bool   // the access door's milter listens on TCP
 	Mailbox   string // unix socket of an LMTP server in place of Dovecot's; empty: Dovecot's
-	Unlogged  string // not empty: a pec-milter of the tag measured writes no legal log
+	Unlogged  bool   // a pec-milter of the tag measured writes no legal log
 	LogLevel  string // of pec-milter; empty: debug
 }
 

@@ -47,7 +47,7 @@ type World struct {
 	authorities *authorities
 	ports       []io.Closer // claims
 	lists       *revocationServer
-	stamper     *stamper
+	stamper     *webServer      // of time stamps; nil: there is none
 	entries     []*pec.Provider // the directory
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/pec-milter/pec-milter/internal/integration"
 	"github.com/pec-milter/pec-milter/internal/testpostgres"
@@ -49,9 +48,7 @@ func (b *bench) startWorld(ctx context.Context) error {
 func (b *bench) difference(provider string) integration.Variant {
 	v := integration.Variant{
 		NoAntivirus: true, KeyFile: provider != token && provider != slow, TCP: provider == tcp, Mailbox: b.sink.socket(), LogLevel: "info",
-	}
-	if provider == unlogged {
-		v.Unlogged = "yes"
+		Unlogged: provider == unlogged,
 	}
 	if provider == slow {
 		v.SlowToken = slowSignature
@@ -156,7 +153,6 @@ func (b *bench) reload() error {
 			return err
 		}
 	}
-	time.Sleep(reloadTime)
 	for _, v := range b.variants {
 		if err := await("tcp", fmt.Sprintf("127.0.0.1:%d", v.port)); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
@@ -164,9 +160,6 @@ func (b *bench) reload() error {
 	}
 	return nil
 }
-
-// reloadTime is for what Postfix ends at a reload.
-const reloadTime = 3 * time.Second
 
 func (b *bench) startComparison(p *integration.Provider, c compared) error {
 	if c.program != "" {
