@@ -10,7 +10,6 @@ import (
 
 	"github.com/pec-milter/pec-milter/internal/doctor"
 	"github.com/pec-milter/pec-milter/internal/legallog"
-	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/internal/state"
 )
 
@@ -78,10 +77,10 @@ func (s postgreSQLServer) Settings(ctx context.Context, names ...string) (map[st
 // redisServer is Redis as the daemon's user sees it.
 type redisServer struct{ store *state.RedisStore }
 
-// Settings looks for a mark first: a user that may not ask for settings must be
-// able to use our keys all the same.
+// Settings looks whether it answers first: a user that may not ask for settings must
+// be able to use our keys all the same.
 func (s redisServer) Settings(ctx context.Context, names ...string) (map[string]string, error) {
-	if _, err := s.store.Done(ctx, point.Key{}); err != nil {
+	if err := s.store.Answers(ctx); err != nil {
 		return nil, err
 	}
 	settings, err := s.store.Settings(ctx, names...)

@@ -90,7 +90,7 @@ func (k countedKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 	return k.Signer.Sign(random, digest, opts)
 }
 
-// unlogged is a legal log without rows: the state alone tells what was done.
+// unlogged is a legal log without rows: nothing tells that a notice was issued.
 type unlogged struct{ point.Log }
 
 // Append is point.Log's.
@@ -107,12 +107,17 @@ func (r unloggedRecords) AddIntent(ctx context.Context, intent, last *point.Inte
 	return r.Records.AddIntent(ctx, intent, last)
 }
 
+// PutVerdict is point.Records'.
+func (r unloggedRecords) PutVerdict(ctx context.Context, verdict point.Judgement, _ ...point.Event) error {
+	return r.Records.PutVerdict(ctx, verdict)
+}
+
 // BeginDelivery is point.Records'.
 func (r unloggedRecords) BeginDelivery(ctx context.Context, key point.Key, _ ...point.Event) (bool, error) {
 	return r.Records.BeginDelivery(ctx, key)
 }
 
 // PutOutcome is point.Records'.
-func (r unloggedRecords) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, _ ...point.Event) (point.Outcome, error) {
-	return r.Records.PutOutcome(ctx, key, outcome)
+func (r unloggedRecords) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, _ ...point.Event) (point.Outcome, error) {
+	return r.Records.PutOutcome(ctx, key, outcome, settled)
 }

@@ -28,7 +28,7 @@ func (s *services) openRedis(c *config.Config) error {
 	for _, socket := range r.Addresses {
 		where.Addresses = append(where.Addresses, socket.Address)
 	}
-	s.redis, err = state.OpenRedis(where, node, s.provider.Secret.Derive("state"), s.provider.Clock, s.provider.Logger)
+	s.redis, err = state.OpenRedis(where, node, s.provider.Clock, s.provider.Logger)
 	if err != nil {
 		return &exit{exitConfig, err}
 	}

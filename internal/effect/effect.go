@@ -22,9 +22,9 @@ type Effect string
 // All are all effects, in the order of their constants.
 func All() []Effect {
 	return []Effect{
-		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release, Done, MarkDone,
+		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release,
 		LogAppend, LogLogged, LogFailed, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
-		PutVerdict, Verdict, BeginDelivery, PutOutcome, Outcome, Await, Taken, Ended, Waits, DecideFirst, DecideLast, Over,
+		PutVerdict, Verdict, BeginDelivery, PutOutcome, Outcome, Waits, DecideFirst, DecideLast, Over,
 	}
 }
 
@@ -39,8 +39,6 @@ const (
 	Store      Effect = "store"
 	Lease      Effect = "lease"
 	Release    Effect = "release"
-	Done       Effect = "done"
-	MarkDone   Effect = "mark-done"
 	LogAppend  Effect = "log-append"
 	LogLogged  Effect = "log-logged"
 	LogFailed  Effect = "log-failed"
@@ -197,14 +195,6 @@ func (s state) released(release func()) func() {
 			return nil, nil
 		})
 	}
-}
-
-func (s state) Done(ctx context.Context, key point.Key) (bool, error) {
-	return around(ctx, s.i, Done, func() (bool, error) { return s.State.Done(ctx, key) })
-}
-
-func (s state) MarkDone(ctx context.Context, key point.Key) error {
-	return try(ctx, s.i, MarkDone, func() error { return s.State.MarkDone(ctx, key) })
 }
 
 type legalLog struct {

@@ -20,9 +20,6 @@ const (
 	BeginDelivery Effect = "begin-delivery"
 	PutOutcome    Effect = "put-outcome"
 	Outcome       Effect = "outcome"
-	Await         Effect = "await"
-	Taken         Effect = "taken"
-	Ended         Effect = "ended"
 	Waits         Effect = "waits"
 	DecideFirst   Effect = "decide-first"
 	DecideLast    Effect = "decide-last"
@@ -50,16 +47,16 @@ func (r records) AddIntent(ctx context.Context, intent, last *point.Intent, even
 	return try(ctx, r.i, AddIntent, func() error { return r.Records.AddIntent(ctx, intent, last, events...) })
 }
 
-func (r records) MarkSent(ctx context.Context, id point.TransactionID, at time.Time) error {
-	return try(ctx, r.i, MarkSent, func() error { return r.Records.MarkSent(ctx, id, at) })
+func (r records) MarkSent(ctx context.Context, id point.TransactionID, at time.Time, verdicts ...point.Judgement) error {
+	return try(ctx, r.i, MarkSent, func() error { return r.Records.MarkSent(ctx, id, at, verdicts...) })
 }
 
-func (r records) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
-	return around(ctx, r.i, MarkCommitted, func() ([]bool, error) { return r.Records.MarkCommitted(ctx, id, at, claims) })
+func (r records) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key, waits ...point.Wait) ([]bool, error) {
+	return around(ctx, r.i, MarkCommitted, func() ([]bool, error) { return r.Records.MarkCommitted(ctx, id, at, claims, waits...) })
 }
 
-func (r records) PutVerdict(ctx context.Context, verdict point.Judgement) error {
-	return try(ctx, r.i, PutVerdict, func() error { return r.Records.PutVerdict(ctx, verdict) })
+func (r records) PutVerdict(ctx context.Context, verdict point.Judgement, events ...point.Event) error {
+	return try(ctx, r.i, PutVerdict, func() error { return r.Records.PutVerdict(ctx, verdict, events...) })
 }
 
 func (r records) Verdict(ctx context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
@@ -70,24 +67,14 @@ func (r records) BeginDelivery(ctx context.Context, key point.Key, events ...poi
 	return around(ctx, r.i, BeginDelivery, func() (bool, error) { return r.Records.BeginDelivery(ctx, key, events...) })
 }
 
-func (r records) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
-	return around(ctx, r.i, PutOutcome, func() (point.Outcome, error) { return r.Records.PutOutcome(ctx, key, outcome, events...) })
+func (r records) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, events ...point.Event) (point.Outcome, error) {
+	return around(ctx, r.i, PutOutcome, func() (point.Outcome, error) {
+		return r.Records.PutOutcome(ctx, key, outcome, settled, events...)
+	})
 }
 
 func (r records) Outcome(ctx context.Context, key point.Key) (*point.Outcome, error) {
 	return around(ctx, r.i, Outcome, func() (*point.Outcome, error) { return r.Records.Outcome(ctx, key) })
-}
-
-func (r records) Await(ctx context.Context, waits ...point.Wait) error {
-	return try(ctx, r.i, Await, func() error { return r.Records.Await(ctx, waits...) })
-}
-
-func (r records) Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error {
-	return try(ctx, r.i, Taken, func() error { return r.Records.Taken(ctx, msgid, recipients, at) })
-}
-
-func (r records) Ended(ctx context.Context, msgid, recipient string, at time.Time) error {
-	return try(ctx, r.i, Ended, func() error { return r.Records.Ended(ctx, msgid, recipient, at) })
 }
 
 func (r records) Waits(ctx context.Context, before time.Time) ([]point.Wait, error) {

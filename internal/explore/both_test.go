@@ -45,21 +45,21 @@ func (b *both) AddIntent(ctx context.Context, intent, last *point.Intent, events
 	return b.check("AddIntent", b.model.AddIntent(ctx, intent, last, events...), b.real.AddIntent(ctx, intent, last, events...))
 }
 
-func (b *both) MarkSent(ctx context.Context, id point.TransactionID, at time.Time) error {
-	return b.check("MarkSent", b.model.MarkSent(ctx, id, at), b.real.MarkSent(ctx, id, at))
+func (b *both) MarkSent(ctx context.Context, id point.TransactionID, at time.Time, verdicts ...point.Judgement) error {
+	return b.check("MarkSent", b.model.MarkSent(ctx, id, at, verdicts...), b.real.MarkSent(ctx, id, at, verdicts...))
 }
 
-func (b *both) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
-	m, merr := b.model.MarkCommitted(ctx, id, at, claims)
-	r, rerr := b.real.MarkCommitted(ctx, id, at, claims)
+func (b *both) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key, waits ...point.Wait) ([]bool, error) {
+	m, merr := b.model.MarkCommitted(ctx, id, at, claims, waits...)
+	r, rerr := b.real.MarkCommitted(ctx, id, at, claims, waits...)
 	if len(r) == 0 {
 		r = m[:0] // none is none
 	}
 	return compare(b, "MarkCommitted", m, merr, r, rerr)
 }
 
-func (b *both) PutVerdict(ctx context.Context, verdict point.Judgement) error {
-	return b.check("PutVerdict", b.model.PutVerdict(ctx, verdict), b.real.PutVerdict(ctx, verdict))
+func (b *both) PutVerdict(ctx context.Context, verdict point.Judgement, events ...point.Event) error {
+	return b.check("PutVerdict", b.model.PutVerdict(ctx, verdict, events...), b.real.PutVerdict(ctx, verdict, events...))
 }
 
 func (b *both) Verdict(ctx context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
@@ -74,9 +74,9 @@ func (b *both) BeginDelivery(ctx context.Context, key point.Key, events ...point
 	return compare(b, "BeginDelivery", m, merr, r, rerr)
 }
 
-func (b *both) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
-	m, merr := b.model.PutOutcome(ctx, key, outcome, events...)
-	r, rerr := b.real.PutOutcome(ctx, key, outcome, events...)
+func (b *both) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, events ...point.Event) (point.Outcome, error) {
+	m, merr := b.model.PutOutcome(ctx, key, outcome, settled, events...)
+	r, rerr := b.real.PutOutcome(ctx, key, outcome, settled, events...)
 	return compare(b, "PutOutcome", m, merr, r, rerr)
 }
 
@@ -84,18 +84,6 @@ func (b *both) Outcome(ctx context.Context, key point.Key) (*point.Outcome, erro
 	m, merr := b.model.Outcome(ctx, key)
 	r, rerr := b.real.Outcome(ctx, key)
 	return compare(b, "Outcome", m, merr, r, rerr)
-}
-
-func (b *both) Await(ctx context.Context, waits ...point.Wait) error {
-	return b.check("Await", b.model.Await(ctx, waits...), b.real.Await(ctx, waits...))
-}
-
-func (b *both) Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error {
-	return b.check("Taken", b.model.Taken(ctx, msgid, recipients, at), b.real.Taken(ctx, msgid, recipients, at))
-}
-
-func (b *both) Ended(ctx context.Context, msgid, recipient string, at time.Time) error {
-	return b.check("Ended", b.model.Ended(ctx, msgid, recipient, at), b.real.Ended(ctx, msgid, recipient, at))
 }
 
 func (b *both) Waits(ctx context.Context, before time.Time) ([]point.Wait, error) {

@@ -32,19 +32,13 @@ func (r *run) forget(b Bounds) {
 	}
 }
 
-// forgetState drops leases that have run out, and what the state keeps for work
-// that is over. Work on one letter, and on what a client submits, has keys of its
+// forgetState drops leases that have run out, and those of work that is over. Work on one letter, and on what a client submits, has keys of its
 // own. Should other work ask for one of them, it finds what it would find if the
 // lease had been given back in time and Redis had forgotten: that is explored.
 func (w *world) forgetState() {
 	for key, l := range w.kv.leases.all() {
 		if !l.Expires.After(w.now) || w.over(l.By) {
 			w.kv.leases.remove(key)
-		}
-	}
-	for key, by := range w.kv.done.all() {
-		if w.over(by) {
-			w.kv.done.remove(key)
 		}
 	}
 }

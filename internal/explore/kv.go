@@ -10,7 +10,6 @@ import (
 // keyvalue is the state that may be forgotten: what Redis keeps.
 type keyvalue struct {
 	leases table[lease]
-	done   table[action] // the work that marked it
 }
 
 // lease is held by the process of one node, for some work.
@@ -20,9 +19,9 @@ type lease struct {
 	By      action
 }
 
-func (k keyvalue) shared() keyvalue { return keyvalue{k.leases.shared(), k.done.shared()} }
+func (k keyvalue) shared() keyvalue { return keyvalue{k.leases.shared()} }
 
-func (k *keyvalue) empty() bool { return len(k.leases.rows)+len(k.done.rows) == 0 }
+func (k *keyvalue) empty() bool { return len(k.leases.rows) == 0 }
 
 // restart frees the leases of a node.
 func (k *keyvalue) restart(node int) {
@@ -53,13 +52,4 @@ func (s states) release(name string) {
 	if held, there := s.w.kv.leases.get(name); there && held.Node == s.node {
 		s.w.kv.leases.remove(name)
 	}
-}
-
-func (s states) Done(_ context.Context, key point.Key) (bool, error) {
-	return s.w.kv.done.has(string(key[:])), nil
-}
-
-func (s states) MarkDone(_ context.Context, key point.Key) error {
-	s.w.kv.done.put(string(key[:]), s.action.work())
-	return nil
 }

@@ -32,7 +32,7 @@ func TestModelIsTheDatabase(t *testing.T) {
 	}
 	for _, what := range []string{
 		"AddIntent", "MarkSent", "MarkCommitted", "LatestIntent", "Intent", "Verdict", "BeginDelivery", "PutOutcome", "Outcome", "Logged",
-		"Taken", "Ended", "Waits", "DecideFirst", "DecideLast", "Over",
+		"Waits", "DecideFirst", "DecideLast", "Over",
 	} {
 		if asked[what] == 0 {
 			t.Errorf("%s was never asked for", what)
@@ -85,7 +85,7 @@ func seedLog(t *testing.T, log *legallog.Log, d *database) {
 	var errs []error
 	for _, i := range d.intents.all() {
 		errs = append(errs, log.AddIntent(ctx, &i, nil))
-		_, err := log.MarkCommitted(ctx, i.ID, i.Committed, nil)
+		_, err := log.MarkCommitted(ctx, i.ID, i.Committed, nil, waitsOf(d, i.ID)...)
 		errs = append(errs, err)
 	}
 	for _, e := range d.events.all() {
@@ -95,12 +95,19 @@ func seedLog(t *testing.T, log *legallog.Log, d *database) {
 	for _, v := range d.verdicts.all() {
 		errs = append(errs, log.PutVerdict(ctx, v))
 	}
-	for _, w := range d.waits.all() {
-		errs = append(errs, log.Await(ctx, w.Wait))
-	}
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func waitsOf(d *database, id point.TransactionID) []point.Wait {
+	var waits []point.Wait
+	for _, w := range d.waits.all() {
+		if w.Transaction == id {
+			waits = append(waits, w.Wait)
+		}
+	}
+	return waits
 }
 
 // both asks the model and the real legal log, and compares.

@@ -124,7 +124,7 @@ func (s sql) AddIntent(ctx context.Context, intent, last *point.Intent, events .
 
 func idText(id point.TransactionID) string { return string(id[:]) }
 
-func (s sql) MarkSent(_ context.Context, id point.TransactionID, at time.Time) error {
+func (s sql) MarkSent(ctx context.Context, id point.TransactionID, at time.Time, verdicts ...point.Judgement) error {
 	intent, there := s.w.sql.intents.get(idText(id))
 	if !there {
 		return point.ErrUnknown
@@ -136,10 +136,13 @@ func (s sql) MarkSent(_ context.Context, id point.TransactionID, at time.Time) e
 	intent.SentAt = at
 	s.w.sql.intents.put(idText(id), intent)
 	s.markedSent(intent)
+	for _, v := range verdicts {
+		_ = s.PutVerdict(ctx, v) // it never fails
+	}
 	return nil
 }
 
-func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
+func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Time, claims []point.Key, waits ...point.Wait) ([]bool, error) {
 	intent, there := s.w.sql.intents.get(idText(id))
 	if !there {
 		return nil, point.ErrUnknown
@@ -148,6 +151,7 @@ func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Ti
 		intent.Committed = at
 		s.w.sql.intents.put(idText(id), intent)
 	}
+	s.await(waits)
 	var own []bool
 	for _, key := range claims {
 		if !s.w.sql.claims.has(string(key[:])) {
@@ -159,9 +163,9 @@ func (s sql) MarkCommitted(_ context.Context, id point.TransactionID, at time.Ti
 	return own, nil
 }
 
-func (s sql) PutVerdict(_ context.Context, verdict point.Judgement) error {
+func (s sql) PutVerdict(ctx context.Context, verdict point.Judgement, events ...point.Event) error {
 	s.w.sql.verdicts.put(string(verdict.Digest[:])+string(verdict.Certificate[:]), verdict)
-	return nil
+	return s.Append(ctx, events...)
 }
 
 func (s sql) Verdict(_ context.Context, digest, certificate [32]byte) (*point.Judgement, error) {
@@ -182,11 +186,12 @@ func (s sql) BeginDelivery(ctx context.Context, _ point.Key, events ...point.Eve
 	return again, s.Append(ctx, events...)
 }
 
-func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
+func (s sql) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, events ...point.Event) (point.Outcome, error) {
 	if recorded, there := s.w.sql.outcomes.get(string(key[:])); there {
 		return recorded, nil
 	}
 	s.w.sql.outcomes.put(string(key[:]), outcome)
+	s.settle(settled, outcome.Time)
 	return outcome, s.Append(ctx, events...)
 }
 

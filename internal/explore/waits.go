@@ -12,38 +12,41 @@ import (
 
 func waitKey(msgid, recipient string) string { return msgid + " " + pec.CanonicalAddress(recipient) }
 
-func (s sql) Await(_ context.Context, waits ...point.Wait) error {
+// await begins waits that are not there yet.
+func (s sql) await(waits []point.Wait) {
 	for _, w := range waits {
 		if key := waitKey(w.ID, w.Recipient); !s.w.sql.waits.has(key) {
 			s.w.sql.waits.put(key, wait{Wait: w})
 		}
 	}
-	return nil
 }
 
+func (s sql) settle(settled point.Settlement, at time.Time) {
+	s.await(slices.Concat(settled.Taken, settled.Ended))
+	for _, t := range settled.Taken {
+		s.changeWait(t, func(w wait) bool { return w.Taken.IsZero() }, func(w *wait) { w.Taken = at })
+	}
+	for _, e := range settled.Ended {
+		s.changeWait(e, always, over)
+	}
+}
+
+func always(wait) bool { return true }
+
+func over(w *wait) { w.over = true }
+
 // changeWait changes a wait that is there and fits.
-func (s sql) changeWait(msgid, recipient string, fits func(wait) bool, change func(*wait)) {
-	key := waitKey(msgid, recipient)
+func (s sql) changeWait(w point.Wait, fits func(wait) bool, change func(*wait)) {
+	key := waitKey(w.ID, w.Recipient)
 	if w, there := s.w.sql.waits.get(key); there && fits(w) {
 		change(&w)
 		s.w.sql.waits.put(key, w)
 	}
 }
 
-func (s sql) Taken(_ context.Context, msgid string, recipients []string, at time.Time) error {
-	for _, r := range recipients {
-		s.changeWait(msgid, r, func(w wait) bool { return w.Taken.IsZero() }, func(w *wait) { w.Taken = at })
-	}
+func (s sql) Over(_ context.Context, w point.Wait) error {
+	s.changeWait(w, always, over)
 	return nil
-}
-
-func (s sql) Ended(_ context.Context, msgid, recipient string, _ time.Time) error {
-	s.changeWait(msgid, recipient, func(wait) bool { return true }, func(w *wait) { w.over = true })
-	return nil
-}
-
-func (s sql) Over(ctx context.Context, w point.Wait) error {
-	return s.Ended(ctx, w.ID, w.Recipient, time.Time{})
 }
 
 func (s sql) Waits(_ context.Context, before time.Time) ([]point.Wait, error) {
@@ -61,14 +64,14 @@ func (s sql) Waits(_ context.Context, before time.Time) ([]point.Wait, error) {
 
 func (s sql) DecideFirst(_ context.Context, w point.Wait, at time.Time) (point.Wait, error) {
 	undecided := func(w wait) bool { return w.First.IsZero() && w.Taken.IsZero() && !w.over }
-	s.changeWait(w.ID, w.Recipient, undecided, func(w *wait) { w.First = at; s.checkDecision(w.Wait, pec.ServerAcceptance) })
+	s.changeWait(w, undecided, func(w *wait) { w.First = at; s.checkDecision(w.Wait, pec.ServerAcceptance) })
 	decided, _ := s.w.sql.waits.get(waitKey(w.ID, w.Recipient))
 	return decided.Wait, nil
 }
 
 func (s sql) DecideLast(_ context.Context, w point.Wait, at time.Time) (point.Wait, error) {
 	undecided := func(w wait) bool { return w.Last.IsZero() && !w.over }
-	s.changeWait(w.ID, w.Recipient, undecided, func(w *wait) { w.Last = at; s.checkDecision(w.Wait, pec.Delivery) })
+	s.changeWait(w, undecided, func(w *wait) { w.Last = at; s.checkDecision(w.Wait, pec.Delivery) })
 	decided, _ := s.w.sql.waits.get(waitKey(w.ID, w.Recipient))
 	return decided.Wait, nil
 }

@@ -60,7 +60,7 @@ func (w *world) copy() *world {
 
 func (w *world) fingerprint() fingerprint {
 	h := sha256.New()
-	for _, sum := range append(w.sql.fingerprints(), w.kv.leases.fingerprint(), w.kv.done.fingerprint(),
+	for _, sum := range append(w.sql.fingerprints(), w.kv.leases.fingerprint(),
 		w.boxes.fingerprint(), w.left.fingerprint(), w.memory.queued.fingerprint(), w.memory.sent.fingerprint(),
 		w.memory.notices.fingerprint(), w.memory.timeouts.fingerprint()) {
 		h.Write(sum[:])

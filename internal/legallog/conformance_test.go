@@ -158,7 +158,7 @@ func calls(log *Log) map[string]func(context.Context) error {
 			return err
 		},
 		"PutOutcome": func(ctx context.Context) error {
-			_, err := log.PutOutcome(ctx, point.Key{1}, point.Outcome{}, sampleEvent("one"))
+			_, err := log.PutOutcome(ctx, point.Key{1}, point.Outcome{}, point.Settlement{}, sampleEvent("one"))
 			return err
 		},
 		"Events": func(ctx context.Context) (last error) {

@@ -127,7 +127,7 @@ func crashSteps(log *Log, id point.TransactionID) []func() error {
 		func() error {
 			event := sampleEvent(fmt.Sprintf("%x", id))
 			event.Kind = point.EventDelivered
-			_, err := log.PutOutcome(ctx, intent.Key, point.Outcome{Kind: pec.Delivery, Time: t0}, event)
+			_, err := log.PutOutcome(ctx, intent.Key, point.Outcome{Kind: pec.Delivery, Time: t0}, point.Settlement{}, event)
 			return err
 		},
 	}

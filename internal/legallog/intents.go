@@ -129,25 +129,16 @@ func checkUnchanged(ctx context.Context, tx *transaction, intent *point.Intent) 
 	return nil
 }
 
-// MarkSent records that the accept is about to be given; a later call replaces
-// the time. point.ErrConflict once the key has a later generation,
-// point.ErrUnknown without such an intent.
-func (l *Log) MarkSent(ctx context.Context, id point.TransactionID, at time.Time) error {
+// MarkSent records, in one step, that the accept is about to be given, and what was
+// judged of the message that goes on; a later call replaces the time.
+// point.ErrConflict once the key has a later generation, point.ErrUnknown without such
+// an intent.
+func (l *Log) MarkSent(ctx context.Context, id point.TransactionID, at time.Time, verdicts ...point.Judgement) error {
 	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		marked, err := changes(ctx, tx, `UPDATE intents SET sent_at = $2 WHERE id = $1 AND NOT EXISTS (
-			SELECT 1 FROM intents AS later WHERE later.key = intents.key AND later.generation > intents.generation)`,
-			id[:], micros(at))
-		if err != nil || marked {
+		if err := markSent(ctx, tx, id, at); err != nil {
 			return err
 		}
-		var known bool
-		err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM intents WHERE id = $1)", id[:]).Scan(&known)
-		if err == nil && known {
-			err = point.ErrConflict
-		} else if err == nil {
-			err = point.ErrUnknown
-		}
-		return err
+		return putVerdicts(ctx, tx, verdicts)
 	})
 	if err != nil {
 		return fmt.Errorf("recording transaction %x as sent: %w", id, err)
@@ -155,11 +146,28 @@ func (l *Log) MarkSent(ctx context.Context, id point.TransactionID, at time.Time
 	return nil
 }
 
+func markSent(ctx context.Context, tx *transaction, id point.TransactionID, at time.Time) error {
+	marked, err := changes(ctx, tx, `UPDATE intents SET sent_at = $2 WHERE id = $1 AND NOT EXISTS (
+		SELECT 1 FROM intents AS later WHERE later.key = intents.key AND later.generation > intents.generation)`,
+		id[:], micros(at))
+	if err != nil || marked {
+		return err
+	}
+	var known bool
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM intents WHERE id = $1)", id[:]).Scan(&known)
+	if err == nil && known {
+		err = point.ErrConflict
+	} else if err == nil {
+		err = point.ErrUnknown
+	}
+	return err
+}
+
 // MarkCommitted records that the message was seen in the queue; the first time
-// stays. In the same step it claims the keys for this transaction, and tells
-// for each whether it is this transaction's, now or from before.
-// point.ErrUnknown without such an intent.
-func (l *Log) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key) ([]bool, error) {
+// stays. In the same step it records what is waited for, claims the keys for this
+// transaction, and tells for each whether it is this transaction's, now or from
+// before. point.ErrUnknown without such an intent.
+func (l *Log) MarkCommitted(ctx context.Context, id point.TransactionID, at time.Time, claims []point.Key, waits ...point.Wait) ([]bool, error) {
 	claims = append([]point.Key(nil), claims...)
 	own := make([]bool, len(claims))
 	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
@@ -171,7 +179,10 @@ func (l *Log) MarkCommitted(ctx context.Context, id point.TransactionID, at time
 		for i := 0; i < len(claims) && err == nil; i++ {
 			own[i], err = claim(ctx, tx, claims[i], id)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return await(ctx, tx, waits)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("recording transaction %x as committed: %w", id, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
+	"github.com/pec-milter/pec-milter/pec"
 )
 
 func testIntentRoundTrip(t *testing.T, log *Log) {
@@ -89,7 +90,14 @@ func testIntentRace(t *testing.T, log *Log) {
 
 func testMarkSent(t *testing.T, log *Log) {
 	first, second := sampleIntent(1, 9, 0), sampleIntent(2, 9, 1)
-	wantError(t, "unknown transaction", log.MarkSent(ctx, first.ID, t0), point.ErrUnknown)
+	verdict := point.Judgement{Digest: [32]byte{1}, Certificate: [32]byte{2}, Own: true, Kind: pec.Envelope, Time: t0}
+	unrecorded := func(when string) {
+		t.Helper()
+		_, err := log.Verdict(ctx, verdict.Digest, verdict.Certificate)
+		wantError(t, "verdict "+when, err, point.ErrUnknown)
+	}
+	wantError(t, "unknown transaction", log.MarkSent(ctx, first.ID, t0, verdict), point.ErrUnknown)
+	unrecorded("of an unknown transaction")
 	mustAdd(t, log, first, sampleIntent(3, 8, 5)) // another key's generation does not count
 	for _, at := range []time.Time{t0, t0.Add(time.Minute), t0.Add(time.Second)} {
 		if err := log.MarkSent(ctx, first.ID, at); err != nil {
@@ -100,12 +108,16 @@ func testMarkSent(t *testing.T, log *Log) {
 		}
 	}
 	mustAdd(t, log, second)
-	wantError(t, "earlier generation", log.MarkSent(ctx, first.ID, t0.Add(time.Hour)), point.ErrConflict)
+	wantError(t, "earlier generation", log.MarkSent(ctx, first.ID, t0.Add(time.Hour), verdict), point.ErrConflict)
+	unrecorded("of an earlier generation")
 	if got, err := log.Intent(ctx, first.ID); err != nil || !got.SentAt.Equal(t0.Add(time.Second)) {
 		t.Errorf("after the conflict: %+v, %v, want the time as it was", got, err)
 	}
-	if err := log.MarkSent(ctx, second.ID, t0); err != nil {
+	if err := log.MarkSent(ctx, second.ID, t0, verdict); err != nil {
 		t.Errorf("latest generation: %v, want nil", err)
+	}
+	if got, err := log.Verdict(ctx, verdict.Digest, verdict.Certificate); err != nil || *got != verdict {
+		t.Errorf("verdict of what was sent: %+v, %v, want %+v", got, err, verdict)
 	}
 }
 

@@ -91,9 +91,9 @@ func TestLostCommit(t *testing.T) {
 		again error
 	}{
 		{"AddIntent", func() error { return log.AddIntent(ctx, intent, nil, sampleEvent("intent")) }, point.ErrConflict},
-		{"MarkSent", func() error { return log.MarkSent(ctx, intent.ID, t0) }, nil},
+		{"MarkSent", func() error { return log.MarkSent(ctx, intent.ID, t0, point.Judgement{Time: t0}) }, nil},
 		{"MarkCommitted", func() error {
-			own, err := log.MarkCommitted(ctx, intent.ID, t0, []point.Key{{1}})
+			own, err := log.MarkCommitted(ctx, intent.ID, t0, []point.Key{{1}}, sampleWait("a@b.example"))
 			if err == nil && !own[0] {
 				err = errors.New("the claim is lost")
 			}
@@ -101,16 +101,14 @@ func TestLostCommit(t *testing.T) {
 		}, nil},
 		{"BeginDelivery", func() error { _, err := log.BeginDelivery(ctx, point.Key{6}); return err }, nil},
 		{"PutOutcome", func() error {
-			recorded, err := log.PutOutcome(ctx, point.Key{5}, outcome, sampleEvent("outcome"))
+			recorded, err := log.PutOutcome(ctx, point.Key{5}, outcome, endedBy(sampleWait("c@b.example")), sampleEvent("outcome"))
 			if err == nil && recorded != outcome {
 				err = fmt.Errorf("recorded: %+v", recorded)
 			}
 			return err
 		}, nil},
 		{"PutVerdict", func() error { return log.PutVerdict(ctx, point.Judgement{Time: t0}) }, nil},
-		{"Await", func() error { return log.Await(ctx, sampleWait("a@b.example")) }, nil},
 		{"DecideFirst", func() error { _, err := log.DecideFirst(ctx, sampleWait("a@b.example"), t0); return err }, nil},
-		{"Ended", func() error { return log.Ended(ctx, sampleWait("").ID, "a@b.example", t0) }, nil},
 	}
 	for _, step := range steps {
 		proxy.lose.Store(true)

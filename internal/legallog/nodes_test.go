@@ -166,7 +166,7 @@ func testNodesOutcome(t *testing.T, a, b *Log) {
 	put := func(node int, log *Log) func(int) error {
 		return func(key int) (err error) {
 			outcome := point.Outcome{Reply: fmt.Sprint(node, "/", key), Time: t0}
-			got[node-1][key], err = log.PutOutcome(ctx, nodeKey(key), outcome, nodeEvent(node, key))
+			got[node-1][key], err = log.PutOutcome(ctx, nodeKey(key), outcome, point.Settlement{}, nodeEvent(node, key))
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func nodeWait(key int) point.Wait { return sampleWait(fmt.Sprint("r", key, "@b.e
 func awaitAll(t *testing.T, log *Log) {
 	t.Helper()
 	for key := range nodeKeys {
-		wantError(t, "Await", log.Await(ctx, nodeWait(key)), nil)
+		awaitNow(t, log, nodeWait(key))
 	}
 }
 
@@ -202,7 +202,7 @@ func testNodesFirst(t *testing.T, a, b *Log) {
 	awaitAll(t, a)
 	var decided, again [nodeKeys]point.Wait
 	errsA, errsB := both(
-		func(key int) error { return a.Taken(ctx, nodeWait(key).ID, []string{nodeWait(key).Recipient}, t0) },
+		func(key int) error { return trySettle(a, takenBy(nodeWait(key)), t0) },
 		func(key int) (err error) {
 			if decided[key], err = b.DecideFirst(ctx, nodeWait(key), t0.Add(12*time.Hour)); err != nil {
 				return err
@@ -225,7 +225,7 @@ func testNodesLast(t *testing.T, a, b *Log) {
 	awaitAll(t, a)
 	var decided, again [nodeKeys]point.Wait
 	errsA, errsB := both(
-		func(key int) error { return a.Ended(ctx, nodeWait(key).ID, nodeWait(key).Recipient, t0) },
+		func(key int) error { return trySettle(a, endedBy(nodeWait(key)), t0) },
 		func(key int) (err error) {
 			if decided[key], err = b.DecideLast(ctx, nodeWait(key), t0.Add(23*time.Hour)); err != nil {
 				return err

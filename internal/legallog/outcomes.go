@@ -10,20 +10,33 @@ import (
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
-// PutVerdict records what was judged of a signed content; a second verdict for
-// the same digest and signer replaces the first.
-func (l *Log) PutVerdict(ctx context.Context, verdict point.Judgement) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+// PutVerdict records what was judged of a signed content, with its legal-log rows, in
+// one step; a second verdict for the same digest and signer replaces the first.
+func (l *Log) PutVerdict(ctx context.Context, verdict point.Judgement, events ...point.Event) error {
+	rows, err := newRows(events)
+	if err != nil {
+		return err
+	}
+	err = l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		tx.append(rows)
+		return putVerdicts(ctx, tx, []point.Judgement{verdict})
+	})
+	if err != nil {
+		return fmt.Errorf("recording the verdict on content %x: %w", verdict.Digest, err)
+	}
+	return nil
+}
+
+func putVerdicts(ctx context.Context, tx *transaction, verdicts []point.Judgement) error {
+	for _, v := range verdicts {
 		_, err := tx.ExecContext(ctx, `INSERT INTO verdicts (digest, certificate, own, kind, ordinary, mail_receipt, time)
 			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest, certificate) DO UPDATE SET
 			own = excluded.own, kind = excluded.kind, ordinary = excluded.ordinary,
 			mail_receipt = excluded.mail_receipt, time = excluded.time`,
-			verdict.Digest[:], verdict.Certificate[:], verdict.Own, text(string(verdict.Kind)), verdict.Ordinary,
-			text(verdict.MailReceipt), micros(verdict.Time))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("recording the verdict on content %x: %w", verdict.Digest, err)
+			v.Digest[:], v.Certificate[:], v.Own, text(string(v.Kind)), v.Ordinary, text(v.MailReceipt), micros(v.Time))
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -71,10 +84,10 @@ func (l *Log) BeginDelivery(ctx context.Context, key point.Key, events ...point.
 	return !first, nil
 }
 
-// PutOutcome records how a delivery ended, with its legal-log rows, in one
-// step. If the key has an outcome already nothing is written. Either way it
+// PutOutcome records how a delivery ended, what it settles, and its legal-log rows, in
+// one step. If the key has an outcome already nothing is written. Either way it
 // returns what is recorded, exactly as Outcome does.
-func (l *Log) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
+func (l *Log) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, events ...point.Event) (point.Outcome, error) {
 	recorded, err := json.Marshal(outcome)
 	if err != nil {
 		return point.Outcome{}, fmt.Errorf("outcome of delivery %x: %w", key, err)
@@ -91,7 +104,7 @@ func (l *Log) PutOutcome(ctx context.Context, key point.Key, outcome point.Outco
 		}
 		if first {
 			tx.append(rows)
-			return nil
+			return settle(ctx, tx, settled, outcome.Time)
 		}
 		return tx.QueryRowContext(ctx, "SELECT outcome FROM outcomes WHERE key = $1", key[:]).Scan(&recorded)
 	})

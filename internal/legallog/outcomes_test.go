@@ -14,11 +14,11 @@ func testVerdict(t *testing.T, log *Log) {
 	digest, certificate := [32]byte{1}, [32]byte{2}
 	_, err := log.Verdict(ctx, digest, certificate)
 	wantError(t, "no verdict", err, point.ErrUnknown)
-	for _, want := range []point.Judgement{
+	for i, want := range []point.Judgement{
 		{Digest: digest, Certificate: certificate, Own: true, Kind: pec.Envelope, Time: t0},
 		{Digest: digest, Certificate: certificate, Kind: pec.Anomaly, Ordinary: true, MailReceipt: "r@peer.example", Time: t0.Add(time.Hour)},
 	} {
-		if err := log.PutVerdict(ctx, want); err != nil {
+		if err := log.PutVerdict(ctx, want, sampleEvent(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := log.Verdict(ctx, digest, certificate); err != nil || *got != want {
@@ -29,6 +29,14 @@ func testVerdict(t *testing.T, log *Log) {
 	wantError(t, "another signer", err, point.ErrUnknown)
 	_, err = log.Verdict(ctx, certificate, certificate)
 	wantError(t, "another digest", err, point.ErrUnknown)
+	if err := log.PutVerdict(ctx, point.Judgement{Digest: certificate, Certificate: certificate, Time: t0}, point.Event{}); err == nil {
+		t.Error("an event without a time was taken")
+	}
+	_, err = log.Verdict(ctx, certificate, certificate)
+	wantError(t, "after a refused event", err, point.ErrUnknown)
+	if got := ids(t, log); got != "0 1" {
+		t.Errorf("the log has %q, want a row for each verdict", got)
+	}
 }
 
 func testBeginDelivery(t *testing.T, log *Log) {
@@ -59,7 +67,7 @@ func testOutcome(t *testing.T, log *Log) {
 	first := point.Outcome{Kind: pec.NonDelivery, Time: t0, Reply: "550 5.1.1 <x> no", Code: "5.1.1", Error: pec.WrongMailbox, Detail: "d"}
 	second := point.Outcome{Kind: pec.Delivery, Time: t0.Add(time.Hour)}
 	for i, put := range []point.Outcome{first, second, first} {
-		got, err := log.PutOutcome(ctx, key, put, sampleEvent(fmt.Sprint(i)))
+		got, err := log.PutOutcome(ctx, key, put, point.Settlement{}, sampleEvent(fmt.Sprint(i)))
 		if err != nil || got != first {
 			t.Errorf("PutOutcome %d = %+v, %v, want the first: %+v", i, got, err, first)
 		}
@@ -73,7 +81,7 @@ func testOutcome(t *testing.T, log *Log) {
 }
 
 func testOutcomeAtomic(t *testing.T, log *Log) {
-	if _, err := log.PutOutcome(ctx, point.Key{5}, point.Outcome{Time: t0}, sampleEvent("one"), point.Event{}); err == nil {
+	if _, err := log.PutOutcome(ctx, point.Key{5}, point.Outcome{Time: t0}, point.Settlement{}, sampleEvent("one"), point.Event{}); err == nil {
 		t.Error("outcome with an event without a time was taken, want an error")
 	}
 	_, err := log.Outcome(ctx, point.Key{5})
@@ -87,7 +95,7 @@ func testOutcomeRace(t *testing.T, log *Log) {
 	const n = 20
 	got := make([]point.Outcome, n)
 	errs := race(n, func(i int) (err error) {
-		got[i], err = log.PutOutcome(ctx, point.Key{5}, point.Outcome{Reply: fmt.Sprint(i), Time: t0}, sampleEvent(fmt.Sprint(i)))
+		got[i], err = log.PutOutcome(ctx, point.Key{5}, point.Outcome{Reply: fmt.Sprint(i), Time: t0}, point.Settlement{}, sampleEvent(fmt.Sprint(i)))
 		return err
 	})
 	if err := errors.Join(errs...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -12,56 +13,45 @@ import (
 
 const waitColumns = "id, recipient, transaction_id, since, taken_at, first_at, last_at"
 
-// Await records what is waited for; a wait that is there already stays.
-func (l *Log) Await(ctx context.Context, waits ...point.Wait) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		for _, w := range waits {
-			_, err := tx.ExecContext(ctx, `INSERT INTO waits (id, recipient, transaction_id, since)
-				VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-				text(w.ID), text(w.Recipient), w.Transaction[:], micros(w.Since))
-			if err != nil {
-				return err
-			}
+// await records what is waited for; a wait that is there already stays.
+func await(ctx context.Context, tx *transaction, waits []point.Wait) error {
+	for _, w := range waits {
+		_, err := tx.ExecContext(ctx, `INSERT INTO waits (id, recipient, transaction_id, since)
+			VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+			text(w.ID), text(w.Recipient), w.Transaction[:], micros(w.Since))
+		if err != nil {
+			return fmt.Errorf("recording what %s waits for: %w", w.ID, err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("recording waits: %w", err)
 	}
 	return nil
 }
 
-// Taken records that a provider has taken charge for these recipients.
-func (l *Log) Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		for _, r := range recipients {
-			_, err := tx.ExecContext(ctx, "UPDATE waits SET taken_at = COALESCE(taken_at, $3) WHERE id = $1 AND recipient = $2",
-				text(msgid), text(pec.CanonicalAddress(r)), micros(at))
-			if err != nil {
-				return err
-			}
+// settle records what is waited for no more.
+func settle(ctx context.Context, tx *transaction, settled point.Settlement, at time.Time) error {
+	if err := await(ctx, tx, slices.Concat(settled.Taken, settled.Ended)); err != nil {
+		return err
+	}
+	for _, w := range settled.Taken {
+		if err := updateWait(ctx, tx, w, "taken_at = COALESCE(taken_at, $3)", "", at); err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("recording that %s was taken charge of: %w", msgid, err)
+	}
+	for _, w := range settled.Ended {
+		if err := updateWait(ctx, tx, w, "over_at = COALESCE(over_at, $3)", "", at); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// Ended records that delivery, or failure, was notified for a recipient.
-func (l *Log) Ended(ctx context.Context, msgid, recipient string, at time.Time) error {
-	return l.updateWait(ctx, msgid, recipient, "over_at = COALESCE(over_at, $3)", "", at)
 }
 
 // Over ends a wait.
 func (l *Log) Over(ctx context.Context, w point.Wait) error {
-	return l.updateWait(ctx, w.ID, w.Recipient, "over_at = COALESCE(over_at, last_at, $3)", "", w.Since)
+	return l.updateWait(ctx, w, "over_at = COALESCE(over_at, last_at, $3)", "", w.Since)
 }
 
 // DecideFirst fixes the date of the 12 h notice if nothing came so far.
 func (l *Log) DecideFirst(ctx context.Context, w point.Wait, at time.Time) (point.Wait, error) {
-	err := l.updateWait(ctx, w.ID, w.Recipient, "first_at = $3",
+	err := l.updateWait(ctx, w, "first_at = $3",
 		"AND first_at IS NULL AND taken_at IS NULL AND over_at IS NULL", at)
 	if err != nil {
 		return point.Wait{}, err
@@ -71,7 +61,7 @@ func (l *Log) DecideFirst(ctx context.Context, w point.Wait, at time.Time) (poin
 
 // DecideLast fixes the date of the 24 h notice if the wait has not ended.
 func (l *Log) DecideLast(ctx context.Context, w point.Wait, at time.Time) (point.Wait, error) {
-	err := l.updateWait(ctx, w.ID, w.Recipient, "last_at = $3", "AND last_at IS NULL AND over_at IS NULL", at)
+	err := l.updateWait(ctx, w, "last_at = $3", "AND last_at IS NULL AND over_at IS NULL", at)
 	if err != nil {
 		return point.Wait{}, err
 	}
@@ -79,14 +69,17 @@ func (l *Log) DecideLast(ctx context.Context, w point.Wait, at time.Time) (point
 }
 
 // updateWait changes one wait, if it meets the condition.
-func (l *Log) updateWait(ctx context.Context, msgid, recipient, set, condition string, at time.Time) error {
-	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
-			text(msgid), text(pec.CanonicalAddress(recipient)), micros(at))
-		return err
+func (l *Log) updateWait(ctx context.Context, w point.Wait, set, condition string, at time.Time) error {
+	return l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		return updateWait(ctx, tx, w, set, condition, at)
 	})
+}
+
+func updateWait(ctx context.Context, tx *transaction, w point.Wait, set, condition string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
+		text(w.ID), text(pec.CanonicalAddress(w.Recipient)), micros(at))
 	if err != nil {
-		return fmt.Errorf("recording the wait of %s for %s: %w", msgid, recipient, err)
+		return fmt.Errorf("recording the wait of %s for %s: %w", w.ID, w.Recipient, err)
 	}
 	return nil
 }

@@ -35,8 +35,12 @@ func (r records) AddIntent(ctx context.Context, intent, last *point.Intent, even
 	return r.m.count(r.Records.AddIntent(ctx, intent, last, events...), events)
 }
 
-func (r records) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, events ...point.Event) (point.Outcome, error) {
-	recorded, err := r.Records.PutOutcome(ctx, key, outcome, events...)
+func (r records) PutVerdict(ctx context.Context, verdict point.Judgement, events ...point.Event) error {
+	return r.m.count(r.Records.PutVerdict(ctx, verdict, events...), events)
+}
+
+func (r records) PutOutcome(ctx context.Context, key point.Key, outcome point.Outcome, settled point.Settlement, events ...point.Event) (point.Outcome, error) {
+	recorded, err := r.Records.PutOutcome(ctx, key, outcome, settled, events...)
 	return recorded, r.m.count(err, events)
 }
 

@@ -67,7 +67,7 @@ func (recorded) AddIntent(_ context.Context, _, last *point.Intent, _ ...point.E
 	return nil
 }
 
-func (recorded) PutOutcome(_ context.Context, _ point.Key, o point.Outcome, _ ...point.Event) (point.Outcome, error) {
+func (recorded) PutOutcome(_ context.Context, _ point.Key, o point.Outcome, _ point.Settlement, _ ...point.Event) (point.Outcome, error) {
 	return o, nil
 }
 
@@ -130,7 +130,7 @@ func TestCounts(t *testing.T) {
 	if err := p.Records.AddIntent(ctx, &point.Intent{}, &point.Intent{}, event(point.EventAccepted, point.AccessDoor, "")); !errors.Is(err, point.ErrConflict) {
 		t.Fatalf("AddIntent = %v, want the conflict", err)
 	}
-	if _, err := p.Records.PutOutcome(ctx, point.Key{}, point.Outcome{}, event(point.EventDelivered, point.DeliveryDoor, "")); err != nil {
+	if _, err := p.Records.PutOutcome(ctx, point.Key{}, point.Outcome{}, point.Settlement{}, event(point.EventDelivered, point.DeliveryDoor, "")); err != nil {
 		t.Fatal(err)
 	}
 	for _, w.fails = range []error{nil, &point.Reply{Code: 550, Text: "no mailbox " + recipient}, errors.New("no answer about " + recipient)} {

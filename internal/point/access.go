@@ -75,14 +75,14 @@ func (a *Access) Handle(ctx context.Context, t *Transaction) (*Verdict, error) {
 		return a.refuse(t, attempt), nil
 	}
 	// Steps 7 and 8: transport envelope, signature.
-	envelope, err := a.envelope(ctx, t, attempt.Intent)
+	envelope, verdict, err := a.envelope(ctx, t, attempt.Intent)
 	if err != nil {
 		attempt.release()
 		return nil, err
 	}
-	// Step 9: replace, outbox recipients, SENT, accept.
+	// Step 9: replace, outbox recipients, SENT with the verdict, accept.
 	a.Logger.Info("accepted", "queue_id", t.QueueID, "id", attempt.Facts.Data.ID)
-	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt), Abandoned: attempt.release}, nil
+	return &Verdict{Replace: envelope, AddRecipients: a.owed(attempt.Intent), Sent: a.sent(attempt, verdict), Abandoned: attempt.release}, nil
 }
 
 // recipientKinds is Access step 5: RFC 6109 section 2.2.1.
@@ -145,27 +145,25 @@ func (p *Provider) ours(addresses []string) []string {
 }
 
 // envelope is Access steps 7 and 8: the transport envelope of RFC 6109 section
-// 3.1.5, signed, its signature verified, and known as our own from now on.
-func (a *Access) envelope(ctx context.Context, t *Transaction, intent *Intent) (*pec.Signed, error) {
+// 3.1.5, signed, its signature verified; with the verdict that makes it known as
+// our own.
+func (a *Access) envelope(ctx context.Context, t *Transaction, intent *Intent) (*pec.Signed, Judgement, error) {
 	data := intent.Facts.Data
 	by, err := a.issuer(data.ID)
 	if err != nil {
-		return nil, err
+		return nil, Judgement{}, err
 	}
 	draft, err := pec.NewEnvelope(t.Message, data, by)
 	if err != nil {
-		return nil, fmt.Errorf("building envelope %s: %w", data.ID, err)
+		return nil, Judgement{}, fmt.Errorf("building envelope %s: %w", data.ID, err)
 	}
 	signed, by, err := a.sign(ctx, draft, by)
 	if err != nil {
-		return nil, fmt.Errorf("signing envelope %s: %w", data.ID, err)
+		return nil, Judgement{}, fmt.Errorf("signing envelope %s: %w", data.ID, err)
 	}
 	verdict := own(signed, by, pec.Envelope, intent.Time)
 	verdict.MailReceipt = a.Identity.MailReceipt
-	if err := a.Records.PutVerdict(ctx, verdict); err != nil {
-		return nil, fmt.Errorf("recording envelope %s: %w", data.ID, err)
-	}
-	return signed, nil
+	return signed, verdict, nil
 }
 
 // owed are the outbox recipients of an accepted message: the acceptance, and

@@ -115,14 +115,15 @@ func (d *DeliveryPoint) store(ctx context.Context, t *Transaction, m *message, k
 	} else if m.owesReceipt(recipient) {
 		outcome.Kind = pec.Delivery
 	}
-	// Step 5. What was waited for ends first: once the log says that a receipt is
-	// in the mailbox, no timer may say that it did not come.
-	if err := d.settle(ctx, m); err != nil {
-		return nil, fmt.Errorf("settling what %s was awaited for: %w", m.id(), err)
+	// Step 5. What was waited for ends in the same step: once the log says that a
+	// receipt is in the mailbox, no timer may say that it did not come.
+	settled, err := d.settled(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("looking for what %s ends: %w", m.id(), err)
 	}
 	outcome.Time = notBefore(m.Time, d.Clock())
 	row := outcomeEvent(t, m, recipient, &outcome, delivered)
-	recorded, err := d.Records.PutOutcome(ctx, key, outcome, row)
+	recorded, err := d.Records.PutOutcome(ctx, key, outcome, settled, row)
 	if err != nil {
 		return nil, fmt.Errorf("recording the delivery: %w", err)
 	}
@@ -209,14 +210,7 @@ func (d *DeliveryPoint) contentFor(ctx context.Context, t *Transaction, m *messa
 	}
 	one := *t
 	one.Recipients = []string{recipient}
-	envelope, err := d.anomaly(ctx, &one, []string{problem}, false)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.Log.Append(ctx, anomalyEvent(DeliveryDoor, &one, []string{problem})); err != nil {
-		return nil, fmt.Errorf("logging an anomaly: %w", err)
-	}
-	return envelope, nil
+	return d.anomaly(ctx, DeliveryDoor, &one, []string{problem}, false)
 }
 
 // whole is a message as its bytes stand.

@@ -99,15 +99,12 @@ type MailStore interface {
 	Store(ctx context.Context, reversePath, recipient string, message io.WriterTo) (receipt string, err error)
 }
 
-// State holds progress, leases and timers of messages, shared by all nodes. It
-// may forget: SQL (Records, Log) is the authority.
+// State says who works on what just now, for all nodes. It may forget: SQL
+// (Records, Log) is the authority, and knows all that is done.
 type State interface {
 	// Lease takes key for at most ttl, for as long as the returned function is
 	// not called; ok is false while somebody else holds it.
 	Lease(ctx context.Context, key Key, ttl time.Duration) (release func(), ok bool, err error)
-	// Done tells whether MarkDone was called for key.
-	Done(ctx context.Context, key Key) (bool, error)
-	MarkDone(ctx context.Context, key Key) error
 }
 
 // Log is the legal log (RFC 6109 section 2.3): append-only, durable when
@@ -145,17 +142,20 @@ type Records interface {
 	// the intent's id, or its key and generation, are taken, or if last was sent
 	// or committed since it was read: then it is not void.
 	AddIntent(ctx context.Context, intent, last *Intent, events ...Event) error
-	// MarkSent records that the accept is about to be given; a later call
-	// replaces the time. ErrConflict once the key has a later generation.
-	MarkSent(ctx context.Context, id TransactionID, at time.Time) error
+	// MarkSent records, in one step, that the accept is about to be given, and what
+	// was judged of the message that goes on, as PutVerdict; a later call replaces
+	// the time. ErrConflict, and nothing recorded, once the key has a later generation.
+	MarkSent(ctx context.Context, id TransactionID, at time.Time, verdicts ...Judgement) error
 	// MarkCommitted records that the message was seen in the queue; the first
-	// time stays. In the same step it claims the keys for this transaction and
-	// returns, for each, whether it is this transaction's (now or from before).
-	MarkCommitted(ctx context.Context, id TransactionID, at time.Time, claims []Key) (own []bool, err error)
+	// time stays. In the same step it records what we wait for (a wait that is there
+	// already stays), claims the keys for this transaction and returns, for each,
+	// whether it is this transaction's (now or from before).
+	MarkCommitted(ctx context.Context, id TransactionID, at time.Time, claims []Key, waits ...Wait) (own []bool, err error)
 
-	// PutVerdict records what was judged of a signed content; a second verdict
-	// for the same digest and signer replaces the first.
-	PutVerdict(ctx context.Context, verdict Judgement) error
+	// PutVerdict records what was judged of a signed content, with its legal-log
+	// rows, in one step; a second verdict for the same digest and signer replaces the
+	// first.
+	PutVerdict(ctx context.Context, verdict Judgement, events ...Event) error
 	// Verdict is what was recorded for a digest and a signer's certificate, or
 	// ErrUnknown.
 	Verdict(ctx context.Context, digest, certificate [32]byte) (*Judgement, error)
@@ -163,20 +163,13 @@ type Records interface {
 	// BeginDelivery records that a message is about to be handed to the mailbox store,
 	// with its legal-log rows, in one step. again: so it was before, and may be stored.
 	BeginDelivery(ctx context.Context, key Key, events ...Event) (again bool, err error)
-	// PutOutcome records how a delivery ended, with its legal-log rows, in one
-	// step. If the key has an outcome already, that one is returned and nothing
-	// is written.
-	PutOutcome(ctx context.Context, key Key, outcome Outcome, events ...Event) (Outcome, error)
+	// PutOutcome records how a delivery ended, what it settles, and its legal-log
+	// rows, in one step. If the key has an outcome already, that one is returned and
+	// nothing is written.
+	PutOutcome(ctx context.Context, key Key, outcome Outcome, settled Settlement, events ...Event) (Outcome, error)
 	// Outcome is how a delivery ended, or ErrUnknown.
 	Outcome(ctx context.Context, key Key) (*Outcome, error)
 
-	// Await records what we wait for; a wait that is there already stays.
-	Await(ctx context.Context, waits ...Wait) error
-	// Taken records that the recipient's provider has taken charge; the first
-	// time stays. A wait that is not there is passed over, here and in Ended.
-	Taken(ctx context.Context, msgid string, recipients []string, at time.Time) error
-	// Ended records that delivery, or failure, was notified for a recipient.
-	Ended(ctx context.Context, msgid, recipient string, at time.Time) error
 	// Waits are those that began at that time or before and are not over, the
 	// oldest first.
 	Waits(ctx context.Context, before time.Time) ([]Wait, error)

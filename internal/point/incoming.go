@@ -160,7 +160,7 @@ func addressed(forwardPaths []string, d *pec.CertificationData) []string {
 	})
 }
 
-// envelope is Incoming steps 4 and 5: intent, log, verdict; then a correct
+// envelope is Incoming steps 4 and 5: intent, log, verdict; a correct
 // envelope goes on as it is, and we owe its provider the server-server
 // acceptance (RFC 6109 section 3.2.1). Of an infected one we take charge too,
 // but nobody gets it: it is kept, and its provider is told (section 3.2.3).
@@ -171,7 +171,7 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 			MailReceipt: c.Provider.MailReceipt, Virus: virus,
 		}
 	}
-	// Step 4: intent, log, verdict by digest.
+	// Step 4: intent, log; the verdict by digest is recorded with SENT.
 	attempt, err := i.begin(ctx, IncomingDoor, t, facts, EventReceived)
 	if err != nil {
 		return nil, err
@@ -180,9 +180,11 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 		i.Logger.Info("repeat of an envelope in the queue dropped", "queue_id", t.QueueID, "id", c.Data.ID)
 		return &Verdict{Discard: true}, nil
 	}
-	if err := i.keep(ctx, t, c, attempt.Facts.Virus); err != nil {
-		attempt.release()
-		return nil, err
+	if attempt.Facts.Virus != "" {
+		if err := i.quarantine(ctx, IncomingDoor, t, c.Data.ID, attempt.Facts.Virus); err != nil {
+			attempt.release()
+			return nil, err
+		}
 	}
 	i.Logger.Info("envelope received", "queue_id", t.QueueID, "id", c.Data.ID, "provider", c.Provider.Name,
 		"weak", c.Signature.Weak, "virus", attempt.Facts.Virus)
@@ -192,19 +194,9 @@ func (i *Incoming) envelope(ctx context.Context, t *Transaction, c *pec.Classifi
 		owed = append(owed, i.Secret.outboxAddress(pec.VirusDetection, attempt.ID))
 	}
 	return &Verdict{
-		RemoveRecipients: attempt.Facts.Virus != "", AddRecipients: owed, Sent: i.sent(attempt), Abandoned: attempt.release,
+		RemoveRecipients: attempt.Facts.Virus != "", AddRecipients: owed,
+		Sent: i.sent(attempt, judged(c, t.Time)), Abandoned: attempt.release,
 	}, nil
-}
-
-// keep records the verdict on an envelope, and keeps an infected one.
-func (i *Incoming) keep(ctx context.Context, t *Transaction, c *pec.Classification, virus string) error {
-	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
-		return fmt.Errorf("recording the verdict: %w", err)
-	}
-	if virus == "" {
-		return nil
-	}
-	return i.quarantine(ctx, IncomingDoor, t, c.Data.ID, virus)
 }
 
 // envelopeSubject is the original subject as it was encoded, from the subject
@@ -226,11 +218,8 @@ func judged(c *pec.Classification, at time.Time) Judgement {
 // and passes. What we wait for is settled by the delivery point, once it is
 // stored.
 func (i *Incoming) notification(ctx context.Context, t *Transaction, c *pec.Classification) (*Verdict, error) {
-	if err := i.Log.Append(ctx, notificationEvent(t, c.Kind, c.Data)); err != nil {
-		return nil, fmt.Errorf("logging a notification: %w", err)
-	}
-	if err := i.Records.PutVerdict(ctx, judged(c, t.Time)); err != nil {
-		return nil, fmt.Errorf("recording the verdict: %w", err)
+	if err := i.Records.PutVerdict(ctx, judged(c, t.Time), notificationEvent(t, c.Kind, c.Data)); err != nil {
+		return nil, fmt.Errorf("recording a notification: %w", err)
 	}
 	i.Logger.Info("notification received", "queue_id", t.QueueID, "id", c.Data.ID, "notice", c.Kind, "provider", c.Provider.Name, "weak", c.Signature.Weak)
 	return &Verdict{}, nil
@@ -247,12 +236,9 @@ func (i *Incoming) anythingElse(ctx context.Context, t *Transaction, c *pec.Clas
 		}
 		return nil, replyOrdinary
 	}
-	envelope, err := i.anomaly(ctx, t, c.Problems, ordinary)
+	envelope, err := i.anomaly(ctx, IncomingDoor, t, c.Problems, ordinary)
 	if err != nil {
 		return nil, err
-	}
-	if err := i.Log.Append(ctx, anomalyEvent(IncomingDoor, t, c.Problems)); err != nil {
-		return nil, fmt.Errorf("logging an anomaly: %w", err)
 	}
 	i.Logger.Info("anomaly", "queue_id", t.QueueID, "sender", t.ReversePath, "problems", c.Problems)
 	return &Verdict{Replace: envelope}, nil
@@ -272,8 +258,9 @@ func (i *Incoming) logRefusal(ctx context.Context, t *Transaction, reasons []str
 	return nil
 }
 
-// anomaly makes the anomaly envelope of a message (RFC 6109 section 3.2.2).
-func (p *Provider) anomaly(ctx context.Context, t *Transaction, problems []string, ordinary bool) (*pec.Signed, error) {
+// anomaly makes the anomaly envelope of a message (RFC 6109 section 3.2.2), and
+// records it.
+func (p *Provider) anomaly(ctx context.Context, door Door, t *Transaction, problems []string, ordinary bool) (*pec.Signed, error) {
 	by, err := p.issuer("anomaly " + t.QueueID + string(t.BodyDigest[:]))
 	if err != nil {
 		return nil, err
@@ -295,7 +282,7 @@ func (p *Provider) anomaly(ctx context.Context, t *Transaction, problems []strin
 	}
 	verdict := own(signed, by, pec.Anomaly, t.Time)
 	verdict.Ordinary = ordinary
-	if err := p.Records.PutVerdict(ctx, verdict); err != nil {
+	if err := p.Records.PutVerdict(ctx, verdict, anomalyEvent(door, t, problems)); err != nil {
 		return nil, fmt.Errorf("recording an anomaly envelope: %w", err)
 	}
 	return signed, nil

@@ -66,7 +66,7 @@ func (d *DeliveryPoint) failureNotice(ctx context.Context, t *Transaction, inten
 	outcome.Time = notBefore(intent.Time, outcome.Time)
 	data := intent.Facts.Data
 	key := hashKey("failure", []byte(data.ID), []byte(pec.CanonicalAddress(recipient)))
-	recorded, err := d.Records.PutOutcome(ctx, key, outcome)
+	recorded, err := d.Records.PutOutcome(ctx, key, outcome, Settlement{})
 	if err != nil {
 		return fmt.Errorf("recording the failure for %s: %w", recipient, err)
 	}
@@ -119,16 +119,16 @@ func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice,
 		return fmt.Errorf("notice %s is being issued elsewhere", n.ID)
 	}
 	defer release()
-	if done, err := d.issued(ctx, key, n.ID); done || err != nil {
+	if done, err := d.Log.Logged(ctx, EventIssued, n.ID); done || err != nil {
 		return err
 	}
-	signed, err := d.signNotice(ctx, n)
+	signed, verdict, err := d.signNotice(ctx, n)
 	if err != nil {
 		return err
 	}
 	event := issuingEvent(queueID, &n, signed.Size(), related)
-	if err := d.logOnce(ctx, event); err != nil {
-		return err
+	if err := d.announce(ctx, verdict, event); err != nil {
+		return fmt.Errorf("recording notice %s: %w", n.ID, err)
 	}
 	if err := d.Injector.Inject(ctx, d.Identity.Address, n.To, signed); err != nil {
 		return fmt.Errorf("injecting notice %s: %w", n.ID, err)
@@ -137,45 +137,36 @@ func (d *DeliveryPoint) issue(ctx context.Context, queueID string, n pec.Notice,
 		return fmt.Errorf("logging notice %s: %w", n.ID, err)
 	}
 	d.Logger.Info("notice issued", "queue_id", queueID, "id", n.Data.ID, "notice", n.Data.Kind, "to", n.To, "notice_id", n.ID)
-	return d.State.MarkDone(ctx, key)
+	return nil
 }
 
-// issued tells whether a notice is in the queue already: by the state, and where
-// that has forgotten by the legal log.
-func (d *DeliveryPoint) issued(ctx context.Context, key Key, id string) (bool, error) {
-	if done, err := d.State.Done(ctx, key); done || err != nil {
-		return done, err
-	}
-	return d.Log.Logged(ctx, EventIssued, id)
-}
-
-// logOnce appends an event about a notice unless it is there from an attempt
-// before.
-func (d *DeliveryPoint) logOnce(ctx context.Context, event Event) error {
-	logged, err := d.Log.Logged(ctx, event.Kind, event.NoticeID)
-	if logged || err != nil {
+// announce records what is about to leave: that it is our own, and its row of the
+// legal log, unless that is there from an attempt before.
+func (d *DeliveryPoint) announce(ctx context.Context, verdict Judgement, issuing Event) error {
+	logged, err := d.Log.Logged(ctx, issuing.Kind, issuing.NoticeID)
+	if err != nil {
 		return err
 	}
-	return d.Log.Append(ctx, event)
+	if logged {
+		return d.Records.PutVerdict(ctx, verdict)
+	}
+	return d.Records.PutVerdict(ctx, verdict, issuing)
 }
 
-// signNotice builds and signs a notice, and makes it known as our own before it
-// leaves.
-func (d *DeliveryPoint) signNotice(ctx context.Context, n pec.Notice) (*pec.Signed, error) {
+// signNotice builds and signs a notice; with the verdict that makes it known as our
+// own.
+func (d *DeliveryPoint) signNotice(ctx context.Context, n pec.Notice) (*pec.Signed, Judgement, error) {
 	by, err := d.issuer(n.ID)
 	if err != nil {
-		return nil, err
+		return nil, Judgement{}, err
 	}
 	draft, err := pec.NewNotice(n, by)
 	if err != nil {
-		return nil, fmt.Errorf("building notice %s: %w", n.ID, err)
+		return nil, Judgement{}, fmt.Errorf("building notice %s: %w", n.ID, err)
 	}
 	signed, by, err := d.sign(ctx, draft, by)
 	if err != nil {
-		return nil, fmt.Errorf("signing notice %s: %w", n.ID, err)
+		return nil, Judgement{}, fmt.Errorf("signing notice %s: %w", n.ID, err)
 	}
-	if err := d.Records.PutVerdict(ctx, own(signed, by, n.Data.Kind, n.Data.Time)); err != nil {
-		return nil, fmt.Errorf("recording notice %s: %w", n.ID, err)
-	}
-	return signed, nil
+	return signed, own(signed, by, n.Data.Kind, n.Data.Time), nil
 }

@@ -76,19 +76,24 @@ func belongs(t *Transaction, m *message, kind pec.Kind, intent *Intent) bool {
 	return m.data != nil && m.data.Kind == pec.Envelope && m.id() == intent.Facts.Data.ID
 }
 
-// commit records COMMITTED, and claims for this transaction the recipients that
-// its notice speaks for: an envelope that comes in two transactions is taken
-// charge of, or found infected, once for each recipient.
+// commit records COMMITTED, and with it what the acceptance has us wait for, and
+// claims for this transaction the recipients that its notice speaks for: an envelope
+// that comes in two transactions is taken charge of, or found infected, once for each
+// recipient.
 func (d *DeliveryPoint) commit(ctx context.Context, m *message, kind pec.Kind, intent *Intent) ([]string, error) {
 	var recipients []string
-	if kind == pec.ServerAcceptance || kind == pec.VirusDetection {
+	var waits []Wait
+	switch kind {
+	case pec.ServerAcceptance, pec.VirusDetection:
 		recipients = intent.Facts.Recipients
+	case pec.Acceptance:
+		waits = awaited(intent)
 	}
 	var keys []Key
 	for _, r := range recipients {
 		keys = append(keys, m.key(string(kind), r))
 	}
-	own, err := d.Records.MarkCommitted(ctx, intent.ID, d.Clock(), keys)
+	own, err := d.Records.MarkCommitted(ctx, intent.ID, d.Clock(), keys, waits...)
 	if err != nil {
 		return nil, fmt.Errorf("recording that %s is in the queue: %w", intent.Facts.Data.ID, err)
 	}
@@ -103,9 +108,6 @@ func (d *DeliveryPoint) commit(ctx context.Context, m *message, kind pec.Kind, i
 
 // acceptance issues the server-user acceptance: RFC 6109 section 3.1.4.
 func (d *DeliveryPoint) acceptance(ctx context.Context, intent *Intent) error {
-	if err := d.await(ctx, intent); err != nil {
-		return err
-	}
 	data := intent.Facts.Data
 	data.Kind = pec.Acceptance
 	return d.issue(ctx, intent.Facts.QueueID, pec.Notice{

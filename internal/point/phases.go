@@ -124,10 +124,11 @@ func (p *Provider) newIntent(ctx context.Context, key Key, last *Intent, door Do
 	return intent, nil
 }
 
-// sent ends an attempt: the accept is about to be given.
-func (p *Provider) sent(a *attempt) func(context.Context, time.Time) error {
+// sent ends an attempt: the accept is about to be given, and what goes on is known
+// by its verdicts from then on.
+func (p *Provider) sent(a *attempt, verdicts ...Judgement) func(context.Context, time.Time) error {
 	return func(ctx context.Context, now time.Time) error {
 		defer a.release()
-		return p.Records.MarkSent(ctx, a.ID, now)
+		return p.Records.MarkSent(ctx, a.ID, now, verdicts...)
 	}
 }

@@ -23,20 +23,10 @@ func (c *counted) Lease(ctx context.Context, key point.Key, ttl time.Duration) (
 	return func() { c.questions++; release() }, true, nil
 }
 
-func (c *counted) Done(ctx context.Context, key point.Key) (bool, error) {
-	c.questions++
-	return c.State.Done(ctx, key)
-}
-
-func (c *counted) MarkDone(ctx context.Context, key point.Key) error {
-	c.questions++
-	return c.State.MarkDone(ctx, key)
-}
-
 // TestQuestionsOfADelivery: what a delivery and its receipt ask of the state; two
 // more where nodes share it, for the turn at the mailbox.
 func TestQuestionsOfADelivery(t *testing.T) {
-	for shared, want := range map[bool]int{false: 6, true: 8} {
+	for shared, want := range map[bool]int{false: 4, true: 6} {
 		w := newWorld(t)
 		check(t, w.beta.submit(&mail{anna, []string{mario}, message(anna, mario)}))
 		envelope := w.beta.queue[0]

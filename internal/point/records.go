@@ -61,6 +61,15 @@ type Wait struct {
 	Last        time.Time // date of the 24 h notice; zero: not decided
 }
 
+// Settlement is what a notification ends once it is stored (RFC 6109 section
+// 3.1.6), at the time of its outcome. A wait of these that is not there yet begins
+// with it: whoever answers may be faster than our own outbox, and one that began
+// later would never end. Its zero value ends nothing.
+type Settlement struct {
+	Taken []Wait // their provider has taken charge; the first time stays
+	Ended []Wait // delivery, or failure, was notified
+}
+
 // Judgement is what was found of a signed message: by the incoming door of a
 // peer's, by ourselves of our own.
 type Judgement struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pec-milter/pec-milter/pec"
@@ -17,9 +18,9 @@ const (
 	lastNoticeAfter  = 23*time.Hour + 30*time.Minute
 )
 
-// await begins to wait for the certified recipients of a message that is in the
-// queue. There is no timer for ordinary ones.
-func (d *DeliveryPoint) await(ctx context.Context, intent *Intent) error {
+// awaited is what we wait for: the certified recipients of a message that is in
+// the queue. There is no timer for ordinary ones.
+func awaited(intent *Intent) []Wait {
 	var waits []Wait
 	for _, r := range intent.Facts.Data.Recipients {
 		if r.Kind == pec.Certified {
@@ -28,37 +29,33 @@ func (d *DeliveryPoint) await(ctx context.Context, intent *Intent) error {
 			})
 		}
 	}
-	if err := d.Records.Await(ctx, waits...); err != nil {
-		return fmt.Errorf("recording what %s waits for: %w", intent.Facts.Data.ID, err)
-	}
-	return nil
+	return waits
 }
 
-// settle ends what we waited for when a notification about it is stored: by the
-// delivery point, for only then the sender can know. Whoever answers may be
-// faster than our own outbox: then the wait begins here, for one that began later
-// would never end.
-func (d *DeliveryPoint) settle(ctx context.Context, m *message) error {
+// settled is what a notification that is stored ends: by the delivery point, for
+// only then the sender can know.
+func (d *DeliveryPoint) settled(ctx context.Context, m *message) (Settlement, error) {
 	if m.Kind != pec.ServerAcceptance && m.Kind != pec.Delivery && m.Kind != pec.NonDelivery {
-		return nil
+		return Settlement{}, nil
 	}
 	intent, err := d.Records.Submission(ctx, m.data.ID)
 	if errors.Is(err, ErrUnknown) {
-		return nil // no message of ours: nothing is waited for
+		return Settlement{}, nil // no message of ours: nothing is waited for
 	}
 	if err != nil {
-		return err
+		return Settlement{}, err
 	}
-	if err := d.await(ctx, intent); err != nil {
-		return err
+	if m.Kind == pec.ServerAcceptance {
+		return Settlement{Taken: awaitedFor(intent, m.data.TakenFor...)}, nil
 	}
-	switch m.Kind {
-	case pec.ServerAcceptance:
-		return d.Records.Taken(ctx, m.data.ID, m.data.TakenFor, d.Clock())
-	case pec.Delivery, pec.NonDelivery:
-		return d.Records.Ended(ctx, m.data.ID, m.data.Delivered, d.Clock())
-	}
-	return nil
+	return Settlement{Ended: awaitedFor(intent, m.data.Delivered)}, nil
+}
+
+// awaitedFor is what we wait for from these recipients.
+func awaitedFor(intent *Intent, recipients ...string) []Wait {
+	return slices.DeleteFunc(awaited(intent), func(w Wait) bool {
+		return !slices.ContainsFunc(recipients, func(r string) bool { return pec.CanonicalAddress(r) == w.Recipient })
+	})
 }
 
 // Timeouts issues the notices whose time has come; the only work that no queue

@@ -33,9 +33,7 @@ func testConformance(t *testing.T, empty func(*testing.T) *cluster) {
 		"lease: release after the context's end":  testReleaseAfterContext,
 		"restart: own node's leases are free":     testRestart,
 		"restart: the dead process frees nothing": testZombie,
-		"done":                  testDone,
-		"done is for all nodes": testDoneShared,
-		"context ended before":  testContextEnded,
+		"context ended before":                    testContextEnded,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, empty(t)) })
@@ -184,45 +182,12 @@ func testZombie(t *testing.T, c *cluster) {
 	wantHeld(t, again, "after the dead process released it")
 }
 
-func wantDone(t *testing.T, s point.State, key point.Key, want bool) {
-	t.Helper()
-	if got, err := s.Done(ctx, key); got != want || err != nil {
-		t.Errorf("Done(%x) = %v, %v, want %v", key[:1], got, err, want)
-	}
-}
-
-func testDone(t *testing.T, c *cluster) {
-	a := c.node("a")
-	wantDone(t, a, key, false)
-	for range 2 {
-		if err := a.MarkDone(ctx, key); err != nil {
-			t.Fatal(err)
-		}
-		wantDone(t, a, key, true)
-	}
-	wantDone(t, a, point.Key{8}, false)
-}
-
-func testDoneShared(t *testing.T, c *cluster) {
-	if err := c.node("a").MarkDone(ctx, key); err != nil {
-		t.Fatal(err)
-	}
-	wantDone(t, c.node("b"), key, true)
-	c.pass(29 * 24 * time.Hour)
-	wantDone(t, c.node("a"), key, true)
-}
-
 func testContextEnded(t *testing.T, c *cluster) {
 	a := c.node("a")
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, ok, err := a.Lease(ended, key, time.Minute)
-	_, doneErr := a.Done(ended, key)
-	for name, err := range map[string]error{"Lease": err, "Done": doneErr, "MarkDone": a.MarkDone(ended, key)} {
-		if ok || !errors.Is(err, context.Canceled) {
-			t.Errorf("%s with an ended context: %v, want %v", name, err, context.Canceled)
-		}
+	if _, ok, err := a.Lease(ended, key, time.Minute); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("Lease with an ended context: %v, %v, want %v", ok, err, context.Canceled)
 	}
-	wantDone(t, a, key, false)
 	mustLease(t, a, time.Minute)
 }

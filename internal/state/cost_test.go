@@ -22,12 +22,6 @@ func BenchmarkMessage(b *testing.B) {
 		if err != nil || !ok {
 			b.Fatalf("Lease() = %v, %v", ok, err)
 		}
-		if done, err := s.Done(b.Context(), key); err != nil || done {
-			b.Fatalf("Done() = %v, %v", done, err)
-		}
-		if err := s.MarkDone(b.Context(), key); err != nil {
-			b.Fatal(err)
-		}
 		release()
 	}
 }

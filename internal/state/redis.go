@@ -2,9 +2,7 @@ package state
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,14 +24,13 @@ var _ point.State = (*RedisStore)(nil)
 // few seconds where Redis does not answer. Close it.
 //
 // Redis may forget all of it, or its last second. Who can write there can hold
-// mail up, as whoever can stop Redis can; but marks carry an HMAC, so that he
-// cannot make a notice count as issued.
+// mail up, as whoever can stop Redis can, and nothing else: what is done is asked of
+// the database.
 type RedisStore struct {
 	client redis.UniversalClient
 	where  string // for errors
 	prefix string
 	node   string // hash of its name
-	secret []byte
 	now    func() time.Time
 	log    *slog.Logger
 	start  atomic.Int64 // of the node: tells its processes apart; 0: Begin has not succeeded yet
@@ -42,10 +39,9 @@ type RedisStore struct {
 }
 
 // OpenRedis reads the files that c names and prepares the connections; Redis
-// is not asked yet. secret must be the same on all nodes and unknown to
-// Redis. What could not be said to a caller goes to log, and so does, from
-// the whole process, what the client library has to say.
-func OpenRedis(c RedisConfig, node string, secret []byte, now func() time.Time, log *slog.Logger) (*RedisStore, error) {
+// is not asked yet. What could not be said to a caller goes to log, and so does,
+// from the whole process, what the client library has to say.
+func OpenRedis(c RedisConfig, node string, now func() time.Time, log *slog.Logger) (*RedisStore, error) {
 	options, err := c.options()
 	if err != nil {
 		return nil, err
@@ -53,7 +49,7 @@ func OpenRedis(c RedisConfig, node string, secret []byte, now func() time.Time, 
 	redis.SetLogger(libraryLog{log})
 	return &RedisStore{
 		client: redis.NewUniversalClient(options), where: strings.Join(c.Addresses, ", "), prefix: c.Prefix,
-		node: fmt.Sprintf("%x", sha256.Sum256([]byte(node))), secret: secret, now: now, log: log,
+		node: fmt.Sprintf("%x", sha256.Sum256([]byte(node))), now: now, log: log,
 	}, nil
 }
 
@@ -91,6 +87,9 @@ func (s *RedisStore) checkFormat(ctx context.Context) error {
 	return nil
 }
 
+// keepStart is how long a node's last start is known. Its leases are gone long before.
+const keepStart = 30 * 24 * time.Hour
+
 // beginScript gives the start of a node's next process: the clock, in
 // microseconds, so that it grows where Redis has forgotten the last one; and
 // more than the last one, so that it grows where the clock was put back.
@@ -116,7 +115,7 @@ func (s *RedisStore) Begin(ctx context.Context) error {
 		return fmt.Errorf("starting node on Redis %s: %w", s.where, err)
 	}
 	start, err := beginScript.Run(ctx, s.client, []string{s.prefix + "node:" + s.node},
-		s.now().UnixMicro(), keep.Milliseconds()).Int64()
+		s.now().UnixMicro(), keepStart.Milliseconds()).Int64()
 	if err != nil {
 		return fmt.Errorf("starting node on Redis %s: %w", s.where, err)
 	}
@@ -206,39 +205,15 @@ func (s *RedisStore) Settings(ctx context.Context, names ...string) (map[string]
 	return settings, nil
 }
 
-// Done tells whether MarkDone was called for key, in the last 30 days at most.
-// A mark that was not made with our secret is none, and is told to the log.
-func (s *RedisStore) Done(ctx context.Context, key point.Key) (bool, error) {
+// Answers tells whether Redis answers, and lets our user read our keys.
+func (s *RedisStore) Answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	mark, err := s.client.Get(ctx, s.name("done", key)).Result()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return false, nil
-	case err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE"):
-		return false, s.fault("asking about the mark of", key, err)
-	case err != nil || !hmac.Equal([]byte(mark), []byte(s.mark(key))):
-		s.log.ErrorContext(ctx, "forged mark in Redis, taken for none: somebody else writes there, or a node has another secret",
-			"key", fmt.Sprintf("%x", key), "redis", s.where)
-		return false, nil
+	err := s.client.Get(ctx, s.prefix+"format").Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("asking Redis %s for its format: %w", s.where, err)
 	}
-	return true, nil
-}
-
-// MarkDone records that key is done, in place of whatever is there.
-func (s *RedisStore) MarkDone(ctx context.Context, key point.Key) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	return s.fault("marking", key, s.client.Set(ctx, s.name("done", key), s.mark(key), keep).Err())
-}
-
-// mark is the value of a mark: of this key and no other. Redis keeps up to 44
-// bytes in the object itself; these are 43.
-func (s *RedisStore) mark(key point.Key) string {
-	h := hmac.New(sha256.New, s.secret)
-	h.Write([]byte("done"))
-	h.Write(key[:])
-	return base64.RawStdEncoding.EncodeToString(h.Sum(nil))
+	return nil
 }
 
 // name is the key in Redis: of fixed length, and under the prefix that the

@@ -80,7 +80,7 @@ func TestRedisBadFiles(t *testing.T) {
 		"redis.tls_ca: " + file("empty"):   {CA: file("empty")},
 		"redis.tls_key " + file("missing"): {CA: file("ca.pem"), Certificate: file("client.pem"), Key: file("missing")},
 	} {
-		got, err := OpenRedis(c, "a", secret, time.Now, slog.New(slog.DiscardHandler))
+		got, err := OpenRedis(c, "a", time.Now, slog.New(slog.DiscardHandler))
 		if got != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("OpenRedis = %v, %v, want an error with %q", got, err, want)
 		}
@@ -88,7 +88,7 @@ func TestRedisBadFiles(t *testing.T) {
 }
 
 // TestRedisSentinel kills the master: the node follows to the replica by itself,
-// where the marks and leases are that it had.
+// where the leases are that it had.
 func TestRedisSentinel(t *testing.T) {
 	replication := []string{"masteruser pec-replica", "masterauth " + replicaPassword, "repl-diskless-sync-delay 0"}
 	master := newServer(t, freePort(t), replication...).run()
@@ -100,14 +100,10 @@ func TestRedisSentinel(t *testing.T) {
 	c.Master, c.Addresses = "pec", []string{startSentinel(t, master, replica)}
 	a, b := begun(t, c, "a", time.Now()), begun(t, c, "b", time.Now())
 	mustLease(t, a, time.Hour)
-	if err := a.MarkDone(ctx, key); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the replica has the lease, and the mark that came after it", func() bool {
-		return replica.admin.Exists(ctx, a.name("done", key)).Val() == 1
+	eventually(t, "the replica has the lease", func() bool {
+		return replica.admin.Exists(ctx, a.name("lease", key)).Val() == 1
 	})
 	mustFollow(t, a, master)
-	wantDone(t, a, key, true)
 	wantHeld(t, b, "after the fail-over")
 	if role := replica.admin.Info(ctx, "replication").Val(); !strings.Contains(role, "role:master") {
 		t.Errorf("the replica says %q, want it to be the master", role)
@@ -120,7 +116,8 @@ func mustFollow(t *testing.T, s *RedisStore, master *server) {
 	master.kill()
 	start := time.Now()
 	eventually(t, "the node follows to the new master", func() bool {
-		return s.MarkDone(ctx, point.Key{9}) == nil
+		_, ok, err := s.Lease(ctx, point.Key{9}, time.Hour)
+		return ok && err == nil
 	})
 	t.Logf("fail-over took %v", time.Since(start))
 }

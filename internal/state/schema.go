@@ -9,7 +9,7 @@ import (
 
 // version is that of the tables below. Another one, older or newer, is not
 // migrated: what it holds may be forgotten.
-const version = 1
+const version = 2
 
 // tables are made anew. Times are microseconds since 1970 UTC, keys are hashes
 // of fixed length.
@@ -24,9 +24,7 @@ CREATE TABLE state_leases (
     number  INTEGER NOT NULL,
     expires INTEGER NOT NULL
 ) STRICT;
-DROP TABLE IF EXISTS state_done;
-CREATE TABLE state_done (key BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT;
-CREATE INDEX state_done_at ON state_done (at);
+DROP TABLE IF EXISTS state_done; -- of version 1
 DELETE FROM state_version;
 `
 

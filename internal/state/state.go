@@ -1,8 +1,7 @@
-// Package state keeps the progress and the leases of messages: point.State on
-// an embedded SQLite database, for one node, and on Redis, for several.
+// Package state says who works on which message just now: point.State on an embedded
+// SQLite database, for one node, and on Redis, for several.
 //
-// Nothing in it is authority: the legal log's database is. It may be lost, and
-// forgets by itself what no queue can still ask for.
+// Nothing in it is authority: the legal log's database is. It may be lost.
 package state
 
 import (
@@ -18,10 +17,6 @@ import (
 	"github.com/pec-milter/pec-milter/internal/point"
 )
 
-// keep is how long Done remembers: a message lives 24 h in a queue (RFC 6109
-// section 2.2.2), and 12 h more by each re-injection.
-const keep = 30 * 24 * time.Hour
-
 var _ point.State = (*Store)(nil)
 
 // Store is the state on SQLite as one process sees it. It is safe for concurrent use.
@@ -35,7 +30,7 @@ type Store struct {
 	log    *slog.Logger
 	leases atomic.Int64 // taken by this process: tells its leases apart
 
-	lease, free, done, mark *sql.Stmt
+	lease, free *sql.Stmt
 }
 
 // SQLiteDSN is the data source name for a SQLite file of the state's own: in
@@ -76,8 +71,6 @@ func (s *Store) compile(ctx context.Context) (err error) {
 			node = excluded.node, start = excluded.start, number = excluded.number, expires = excluded.expires
 			WHERE state_leases.expires <= $6`},
 		{&s.free, "DELETE FROM state_leases WHERE key = $1 AND node = $2 AND start = $3 AND number = $4"},
-		{&s.done, "SELECT EXISTS (SELECT 1 FROM state_done WHERE key = $1)"},
-		{&s.mark, "INSERT INTO state_done (key, at) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING"},
 	} {
 		if *c.statement, err = s.db.PrepareContext(ctx, c.text); err != nil {
 			return err
@@ -100,12 +93,8 @@ func (s *Store) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := s.now()
 	if _, err := tx.ExecContext(ctx, "DELETE FROM state_leases WHERE node = $1 OR expires <= $2",
-		s.node, now.UnixMicro()); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM state_done WHERE at <= $1", now.Add(-keep).UnixMicro()); err != nil {
+		s.node, s.now().UnixMicro()); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -139,24 +128,4 @@ func (s *Store) release(ctx context.Context, key point.Key, number int64) {
 	if err != nil {
 		s.log.WarnContext(ctx, "lease not released, it runs out by its time", "key", fmt.Sprintf("%x", key), "error", err)
 	}
-}
-
-// Done tells whether MarkDone was called for key, in the last 30 days at
-// least.
-func (s *Store) Done(ctx context.Context, key point.Key) (bool, error) {
-	var done bool
-	err := s.done.QueryRowContext(ctx, key[:]).Scan(&done)
-	if err != nil {
-		return false, fmt.Errorf("asking whether %x is done: %w", key, err)
-	}
-	return done, nil
-}
-
-// MarkDone records that key is done. The first time counts.
-func (s *Store) MarkDone(ctx context.Context, key point.Key) error {
-	_, err := s.mark.ExecContext(ctx, key[:], s.now().UnixMicro())
-	if err != nil {
-		return fmt.Errorf("marking %x as done: %w", key, err)
-	}
-	return nil
 }
