@@ -2,7 +2,6 @@ package lmtpdeliver
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -33,13 +32,16 @@ func (s *Server) newTransaction(reversePath string) *transaction {
 // the body: the message is taken in any case.
 func (t *transaction) read(r io.Reader, clock point.Clock) error {
 	t.Time = clock()
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, 32<<10)
 	section, err := readHeader(in)
 	if err != nil {
 		return err
 	}
 	header, rest := splitHeader(section)
-	if _, err := io.Copy(t.spool, io.MultiReader(bytes.NewReader(rest), in)); err != nil {
+	if _, err = t.spool.Write(rest); err == nil {
+		_, err = in.WriteTo(t.spool)
+	}
+	if err != nil {
 		if errors.As(err, new(*spool.TooLargeError)) {
 			return tooLarge
 		}

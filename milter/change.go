@@ -48,7 +48,7 @@ func replace(ctx context.Context, m gomilter.Modifier, received pec.Header, sign
 	if err := insertFields(ctx, m, signed.Header); err != nil {
 		return err
 	}
-	body := bufio.NewWriterSize(bodyPackets{ctx, m}, maxChunk)
+	body := bufio.NewWriterSize(bodyPackets{ctx, m}, int(min(signed.BodySize()+1, int64(maxChunk))))
 	if err := signed.WriteBody(body); err != nil {
 		return fmt.Errorf("writing the new body: %w", err)
 	}

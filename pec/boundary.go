@@ -80,7 +80,7 @@ type lineReader struct {
 }
 
 func newLineReader(b Body) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(io.NewSectionReader(b, 0, b.Size()), maxScan)}
+	return &lineReader{in: bufio.NewReaderSize(section(b), bufferFor(b, maxScan))}
 }
 
 // next goes to the next line. io.EOF means that there is none.

@@ -123,7 +123,7 @@ func (b *briefing) hash(p *Part) (string, error) {
 		sum.Reset()
 	}
 	body := p.Body()
-	_, err := io.Copy(&canonicalWriter{w: sum}, io.NewSectionReader(body, 0, body.Size()))
+	_, err := copyBody(&canonicalWriter{w: sum}, body)
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 

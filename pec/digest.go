@@ -21,7 +21,7 @@ func DigestSigned(content Body) ([32]byte, error) {
 // writeCanonical writes a content with CRLF line ends.
 func writeCanonical(w io.Writer, content Body) error {
 	lines := &canonicalWriter{w: w}
-	if _, err := io.Copy(lines, io.NewSectionReader(content, 0, content.Size())); err != nil {
+	if _, err := copyBody(lines, content); err != nil {
 		return fmt.Errorf("reading signed content: %w", err)
 	}
 	return nil

@@ -192,7 +192,7 @@ func bodyExceptions(body Body) ([]string, error) {
 	if body == nil {
 		return nil, nil
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(body, 0, body.Size()), 64<<10)
+	in := bufio.NewReaderSize(section(body), bufferFor(body, 64<<10))
 	var reasons []string
 	length, long, nul := 0, false, false
 	for {

@@ -21,8 +21,10 @@ func NewField(name, value string) Field { return Field{name, " " + value} }
 
 // Text is the value without folding and surrounding white space.
 func (f Field) Text() string {
-	return strings.TrimSpace(strings.NewReplacer("\r\n", "", "\n", "", "\r", "").Replace(f.Value))
+	return strings.TrimSpace(unfolding.Replace(f.Value))
 }
+
+var unfolding = strings.NewReplacer("\r\n", "", "\n", "", "\r", "")
 
 // String is the field as it travels, with its last CRLF.
 func (f Field) String() string { return f.Name + ":" + f.Value + "\r\n" }

@@ -68,9 +68,21 @@ func (m Message) WriteTo(w io.Writer) (int64, error) {
 	if err != nil || m.Body == nil {
 		return int64(n), err
 	}
-	body, err := io.Copy(w, io.NewSectionReader(m.Body, 0, m.Body.Size()))
+	body, err := copyBody(w, m.Body)
 	return int64(n) + body, err
 }
+
+// copyBody writes a whole body. Most bodies are small, and each is read several
+// times: the buffer is no larger than the body.
+func copyBody(w io.Writer, b Body) (int64, error) {
+	return io.CopyBuffer(w, section(b), make([]byte, bufferFor(b, 32<<10)))
+}
+
+func section(b Body) *io.SectionReader { return io.NewSectionReader(b, 0, b.Size()) }
+
+// bufferFor is the size of a buffer for a body: at most that much, and one byte more
+// than the body, so that its end is seen before the buffer is full.
+func bufferFor(b Body, most int) int { return int(min(b.Size()+1, int64(most))) }
 
 // Size is the length of the message in bytes, as WriteTo writes it.
 func (m Message) Size() int64 {

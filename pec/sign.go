@@ -106,7 +106,7 @@ func digestOf(bodies []Body) (sum [32]byte, err error) {
 
 func writeBodies(w io.Writer, bodies []Body) error {
 	for _, b := range bodies {
-		if _, err := io.Copy(w, io.NewSectionReader(b, 0, b.Size())); err != nil {
+		if _, err := copyBody(w, b); err != nil {
 			return err
 		}
 	}
