@@ -333,7 +333,7 @@ func exampleKeys(t *testing.T) map[string]string {
 
 var (
 	pageSection = regexp.MustCompile(`^## \[(\w+)\]`)
-	pageKey     = regexp.MustCompile(`^\*\*(\w+)\*\*`)
+	pageKey     = regexp.MustCompile(`^\*\*(\w+)\*\*\n$`)
 )
 
 // pageKeys are the keys of the man page with what it says of them.

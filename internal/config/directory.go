@@ -8,16 +8,66 @@ import (
 	"time"
 )
 
-// DirectorySync is where the providers directory is fetched from. Without From
-// nothing is fetched, and then it is an error to give anything else.
+// Directory is what the signatures of other providers are judged by. All of it is
+// read again when it changes. Replace a file by renaming a finished one into its
+// place.
+type Directory struct {
+	// LDIF: path, required. The PEC providers directory (RFC 6109 section 4.5) as plain
+	// LDIF, of at most 64 MiB. With **[directory_sync]** the daemon writes it: it must
+	// be able to make files beside it.
+	LDIF string `toml:"ldif"`
+	// MaxAge: duration. How old that file may be, by its time of modification; above it
+	// certified mail gets 451 until a newer one comes. Without it the age does not
+	// matter, but for an error in the log above 48 hours.
+	MaxAge Duration `toml:"max_age"`
+	// Roots: path of a directory, required. PEM files with the names `*.pem` or `*.crt`:
+	// the certificates of the trusted authorities, historic ones too. Self-signed
+	// certificates are roots, the others intermediates.
+	Roots string `toml:"roots"`
+	// Revocations: list of paths. Revocation lists of those authorities that somebody
+	// else puts there, in PEM or DER, at most 20 MiB each. Required without
+	// **revocation_cache**; otherwise they count beside what is fetched.
+	Revocations []string `toml:"revocations"`
+	// RevocationCache: path of a directory, which is there and belongs to the daemon.
+	// With it the revocation lists are fetched, from the places that the certificates of
+	// the directory and of the authorities name, by HTTP, HTTPS, LDAP or LDAPS, in the
+	// background; and kept there. Without it none is fetched. While the list that a
+	// signature needs is missing or expired, the mail gets 451.
+	RevocationCache string `toml:"revocation_cache"`
+	// RevocationInterval: duration. How often lists are fetched again, at least; those
+	// that hold only a short time are sooner.
+	RevocationInterval Duration `toml:"revocation_interval"`
+	// RevocationGrace: duration, at most 72 hours. How long an expired list still
+	// counts, with an alarm, if no newer one can be had. Who was revoked in that time is
+	// believed.
+	RevocationGrace Span `toml:"revocation_grace"`
+}
+
+// DirectorySync is where **ldif** is fetched from. Without **from** nothing is
+// fetched, and any other key is an error. What is fetched is refused, and the copy
+// that is here goes on serving, if it is not signed by one of **signers**, was
+// signed before the copy was, holds no provider, is cut short, has less than a tenth
+// of the records, gives a domain to two providers, or gives one of our own
+// **domains** to a record that neither has our **name** nor that of the record that
+// had the domain before. An error in the log says so each time.
 type DirectorySync struct {
-	// From is an https URL or a path, of a signed file (.p7m); or an ldaps, ldap or
-	// ldapi URL without a path: text.
+	// From: text, one of:
+	//
+	//   - `https://…`: a file signed in CMS, its content inside (`.p7m`), in DER, PEM,
+	//     base64 or S/MIME. No redirection is followed;
+	//   - a path of such a file;
+	//   - `ldaps://host`, `ldap://host` (with StartTLS, unless the host is a loopback
+	//     address and **tls_ca** is not given), or
+	//     `ldapi://%2Fpath%2Fof%2Fthe%2Fsocket`: an LDAP server that has the records
+	//     below `o=postacert`. They have no signature.
 	From string `toml:"from"`
-	// Signers has the certificates of those who sign the file, or of an authority that
-	// certifies nobody else, in PEM: path, required but for LDAP.
+	// Signers: path of a PEM file, required but for LDAP, where it is an error. The
+	// certificates of those who sign the file. The certificate of an authority stands
+	// for all that it certifies: name one only if it certifies nobody else. Signatures
+	// with SHA-1 are refused.
 	Signers string `toml:"signers"`
-	// Interval is how often it is fetched: duration, default "1h".
+	// Interval: duration. How often it is fetched; each node adds up to a tenth of its
+	// own. After a fetch that failed it is tried again in a tenth of that.
 	Interval Duration `toml:"interval"`
 	DirectoryServer
 }
@@ -25,10 +75,13 @@ type DirectorySync struct {
 // Used tells whether the directory is fetched.
 func (d *DirectorySync) Used() bool { return d.From != "" }
 
-// DirectoryMirror is an LDAP server that the fetched directory is written into.
-// Without URL there is none, and then it is an error to give anything else.
+// DirectoryMirror is an LDAP server into which each directory that was fetched is
+// written, by the differences. `contrib/openldap` sets one up. Without **url** there
+// is none, and any other key is an error. What is wrong with it is an error in the
+// log, and hinders nothing else.
 type DirectoryMirror struct {
-	URL string `toml:"url"` // ldaps, ldap or ldapi, without a path: text
+	// URL: text: `ldaps://host`, `ldap://host` or `ldapi://…`, as in **[directory_sync]**.
+	URL string `toml:"url"`
 	DirectoryServer
 }
 
@@ -37,18 +90,20 @@ func (d *DirectoryMirror) Used() bool { return d.URL != "" }
 
 // DirectoryServer is how to connect to a server that has the directory.
 type DirectoryServer struct {
-	// User is a DN, for LDAP: text, with PasswordFile; both or none.
+	// User: text, a DN: the user of the LDAP server; for **[directory_mirror]** one that
+	// may write. With **password_file**; without both the bind is anonymous, and over
+	// `ldapi` that of the daemon's user.
 	User string `toml:"user"`
-	// PasswordFile holds the user's password, alone, and is not accessible to others:
-	// path.
+	// PasswordFile: private file with the password alone.
 	PasswordFile string `toml:"password_file"`
-	// TLSCA has the authorities of the server's certificate, in PEM: path; without it
+	// TLSCA: path of a PEM file: the authorities of the server's certificate. Without it
 	// those of the system.
 	TLSCA string `toml:"tls_ca"`
-	// TLSCertificate and TLSKey are our own, in PEM; the key is not accessible to
-	// others: paths, both or none.
+	// TLSCertificate: path of a PEM file: our certificate for a server that asks for
+	// one. With **tls_key**. Both are read anew for each connection.
 	TLSCertificate string `toml:"tls_certificate"`
-	TLSKey         string `toml:"tls_key"`
+	// TLSKey: private file in PEM: its key.
+	TLSKey string `toml:"tls_key"`
 }
 
 // ReadPassword reads the password; empty where there is none.

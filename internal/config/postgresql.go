@@ -8,6 +8,34 @@ import (
 	"strings"
 )
 
+// PostgreSQL is the place of legal log and records for more than one node. Without
+// any of these keys they are in the file of **[state]**. What is in the one is not
+// moved to the other. `contrib/postgresql` makes the roles and the database,
+// **pec-milter database migrate** the tables.
+type PostgreSQL struct {
+	// Hosts: list of texts, required if any other key is given. The servers: host names,
+	// addresses, or directories of a unix socket. They are tried in their order, and the
+	// first that takes writes is used.
+	Hosts []string `toml:"hosts"`
+	// Port: whole number. The port of all of them.
+	Port int `toml:"port"`
+	// Database: text, required with **hosts**.
+	Database string `toml:"database"`
+	// User: text, required with **hosts**. The role.
+	User string `toml:"user"`
+	// PasswordFile: private file with the role's password alone. Without it the server
+	// must know us in another way, as by the peer of a unix socket.
+	PasswordFile string `toml:"password_file"`
+	// CAFile: path of a PEM file. The authorities that the servers' certificates are
+	// verified with. Without it those of the system. With it, TLS is required on this
+	// machine too, except on a unix socket.
+	CAFile string `toml:"ca_file"`
+	// Insecure: `true` or `false`. A server on another machine must speak TLS and have a
+	// certificate for the name in **hosts** that verifies. `true` drops that, and there
+	// is no TLS: whoever is on the way can read and change the legal log.
+	Insecure bool `toml:"insecure"`
+}
+
 // Given tells whether the configuration has a PostgreSQL database.
 func (p *PostgreSQL) Given() bool { return !reflect.DeepEqual(*p, defaults().PostgreSQL) }
 

@@ -6,6 +6,46 @@ import (
 	"strings"
 )
 
+// Redis is the place of the progress and the leases of messages that several nodes
+// can share. Without **addresses** it is not used, and then the other keys are an
+// error. While Redis does not answer, mail gets 451. It may be lost at any time: the
+// database has what counts. What must be set in Redis is in
+// `contrib/redis/README.md`.
+type Redis struct {
+	// Addresses: list of sockets. One is a server. Several are servers of a Cluster, all
+	// by TCP. With **master** they are Sentinels.
+	Addresses []Socket `toml:"addresses"`
+	// Master: text. The name that the Sentinels know the master by.
+	Master string `toml:"master"`
+	// User: text. The user of Redis; needs **password_file**. Without it Redis's own
+	// default user.
+	User string `toml:"user"`
+	// PasswordFile: private file with the user's password alone. Sentinels are not given
+	// it.
+	PasswordFile string `toml:"password_file"`
+	// TLSCA: path of a PEM file. The authorities that the certificates of the servers,
+	// Sentinels included, come from. Turns TLS on, 1.2 or later. A server's certificate
+	// must be for the host that we connect to.
+	TLSCA string `toml:"tls_ca"`
+	// TLSCertificate: path of a PEM file. Our certificate, for servers that ask for one;
+	// with **tls_key**.
+	TLSCertificate string `toml:"tls_certificate"`
+	// TLSKey: private file in PEM, not encrypted. The key of **tls_certificate**.
+	TLSKey string `toml:"tls_key"`
+	// Database: whole number. The number of the database; a Cluster has only 0.
+	Database int `toml:"database"`
+	// Prefix: text of 1 to 32 letters, digits and `-_.:`. What all keys begin with.
+	Prefix string `toml:"prefix"`
+	// Insecure: `true` or `false`. Without both **tls_ca** and **password_file**, a
+	// server on another host is an error, and so are Sentinels and a Cluster, which may
+	// send us to other hosts. `true` allows them: whoever is between can then read the
+	// password, and hold mail up.
+	Insecure bool `toml:"insecure"`
+}
+
+// Used tells whether the state is on Redis.
+func (r *Redis) Used() bool { return len(r.Addresses) > 0 }
+
 // maxPrefix keeps the keys of Redis short.
 const maxPrefix = 32
 
