@@ -20,6 +20,7 @@ type source struct {
 	keyFile         string // empty: the keys are on a token
 	find            func(public crypto.PublicKey) (crypto.Signer, error)
 	probe           func(public crypto.PublicKey) // nil: there is nothing to probe
+	use             func() []TokenUse             // nil: there is no token
 	log             *slog.Logger
 	close           func() error // nil: there is nothing to close
 }

@@ -79,7 +79,7 @@ func OpenToken(certificateFile string, config Token, log *slog.Logger) (*Signer,
 		return nil, err
 	}
 	return openSigner(&source{
-		certificateFile: certificateFile, find: tokens.find, probe: tokens.probe, log: log, close: tokens.close,
+		certificateFile: certificateFile, find: tokens.find, probe: tokens.probe, use: tokens.use, log: log, close: tokens.close,
 	})
 }
 
@@ -119,6 +119,7 @@ type token struct {
 	log     *slog.Logger
 	calls   chan struct{} // holds one element for each call under way, hung ones included
 	silent  atomic.Bool   // the last probe found that it does not sign
+	counts  counts
 
 	// mu is held for reading while signing, for writing while opening: a
 	// session is never closed under a signature.
@@ -179,9 +180,7 @@ func (t *token) within(call func() ([]byte, error)) ([]byte, error) {
 	}
 	timer := time.NewTimer(t.timeout)
 	defer timer.Stop()
-	select {
-	case t.calls <- struct{}{}:
-	case <-timer.C:
+	if !t.enter(timer.C) {
 		return nil, fmt.Errorf("PKCS#11 token is stuck: %d calls have not returned within %v", cap(t.calls), t.timeout)
 	}
 	done := make(chan result, 1)
@@ -195,6 +194,18 @@ func (t *token) within(call func() ([]byte, error)) ([]byte, error) {
 		return r.signature, r.err
 	case <-timer.C:
 		return nil, fmt.Errorf("PKCS#11 token has not answered within %v", t.timeout)
+	}
+}
+
+// enter takes a place among the calls, unless the time is over before there is one.
+func (t *token) enter(over <-chan time.Time) bool {
+	t.counts.waiting.Add(1)
+	defer t.counts.waiting.Add(-1)
+	select {
+	case t.calls <- struct{}{}:
+		return true
+	case <-over:
+		return false
 	}
 }
 
@@ -239,6 +250,9 @@ func (t *token) reopen(lost session) error {
 	if t.session != lost {
 		return nil
 	}
+	if lost != nil {
+		t.counts.lost.Add(1)
+	}
 	if err := t.drop(); err != nil {
 		t.log.Warn("closing the PKCS#11 token", "error", err)
 	}
@@ -251,6 +265,7 @@ func (t *token) reopen(lost session) error {
 		return err
 	}
 	t.session = opened
+	t.counts.open.Store(true)
 	return nil
 }
 
@@ -261,5 +276,6 @@ func (t *token) drop() error {
 	}
 	err := t.session.Close()
 	t.session = nil
+	t.counts.open.Store(false)
 	return err
 }

@@ -55,6 +55,12 @@ func (s *services) measuredState(keeper *logKeeper) *metrics.State {
 			}
 			return chain[0], nil
 		},
+		Tokens: func() (all []metrics.Token) {
+			for _, use := range signer.Tokens() {
+				all = append(all, metrics.Token(use))
+			}
+			return all
+		},
 		Clock: func() (time.Duration, bool, error) {
 			r, err := readClock()
 			return r.Error, r.Kept, err

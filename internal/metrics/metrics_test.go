@@ -47,6 +47,7 @@ func newWorld() *world {
 		Pending:     func(context.Context, time.Time) (Pending, error) { return Pending{}, errors.New("no database") },
 		Certificate: func() (*x509.Certificate, error) { return nil, errors.New("no token") },
 		Clock:       func() (time.Duration, bool, error) { return 0, false, errors.New("no clock") },
+		Tokens:      func() []Token { return nil },
 	}
 	w.metrics = New(func() time.Time { w.now = w.now.Add(100 * time.Millisecond); return w.now }, w.state)
 	w.provider = &point.Provider{Log: logged{}, Records: recorded{}, Store: store{w}}
@@ -168,7 +169,7 @@ func TestStateAtScrape(t *testing.T) {
 	w := newWorld()
 	w.want(t, "pec_milter_directory_age_seconds 3600")
 	_, got := w.get(t, "/metrics")
-	for _, unknown := range []string{"revocation_list", "antivirus", "seal", "pending", "certificate", "clock"} {
+	for _, unknown := range []string{"revocation_list", "antivirus", "seal", "pending", "certificate", "clock", "token"} {
 		if strings.Contains(got, "\npec_milter_"+unknown) {
 			t.Errorf("/metrics tells of %s, which nobody knows", unknown)
 		}
@@ -186,6 +187,9 @@ func TestStateAtScrape(t *testing.T) {
 	w.state.Pending = func(context.Context, time.Time) (Pending, error) { return Pending{3, 2, 1}, nil }
 	w.state.Certificate = func() (*x509.Certificate, error) { return &x509.Certificate{NotAfter: t0.Add(48 * time.Hour)}, nil }
 	w.state.Clock = func() (time.Duration, bool, error) { return 30 * time.Millisecond, true, nil }
+	w.state.Tokens = func() []Token {
+		return []Token{{Name: "pec of a.so", Open: true, Signs: true, Sessions: 16, InUse: 3, Waiting: 2, Lost: 1}, {Name: "slot 3 of b.so", Sessions: 4}}
+	}
 	w.want(t,
 		`pec_milter_revocation_list_age_seconds{issuer="CN=CA 1"} 3600`,
 		`pec_milter_revocation_list_left_seconds{issuer="CN=CA 1"} 10800`,
@@ -194,6 +198,10 @@ func TestStateAtScrape(t *testing.T) {
 		`pec_milter_unsealed_age_seconds 60`, `pec_milter_unsealed_rows 7`, `pec_milter_seal_age_seconds 3600`, `pec_milter_unstamped_age_seconds 0`,
 		`pec_milter_pending_recipients{deadline="12h"} 3`, `pec_milter_pending_recipients{deadline="24h"} 2`, `pec_milter_pending_recipients{deadline="passed"} 1`,
 		`pec_milter_certificate_left_seconds 172800`, `pec_milter_clock_kept 1`, `pec_milter_clock_offset_seconds 0.03`,
+		`pec_milter_token_open{token="pec of a.so"} 1`, `pec_milter_token_signs{token="pec of a.so"} 1`, `pec_milter_token_sessions{token="pec of a.so"} 16`,
+		`pec_milter_token_sessions_in_use{token="pec of a.so"} 3`, `pec_milter_token_sessions_waited{token="pec of a.so"} 2`,
+		"# TYPE pec_milter_token_losses_total counter", `pec_milter_token_losses_total{token="pec of a.so"} 1`,
+		`pec_milter_token_open{token="slot 3 of b.so"} 0`, `pec_milter_token_signs{token="slot 3 of b.so"} 0`, `pec_milter_token_sessions{token="slot 3 of b.so"} 4`,
 	)
 	w.state.Antivirus = func(context.Context) (time.Time, error) { return time.Time{}, errors.New("down") }
 	w.state.Clock = func() (time.Duration, bool, error) { return 16 * time.Second, false, nil }

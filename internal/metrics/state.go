@@ -44,6 +44,7 @@ type State struct {
 	Seal        func() (s Seal, known bool)
 	Pending     func(ctx context.Context, now time.Time) (Pending, error)
 	Certificate func() (*x509.Certificate, error)
+	Tokens      func() []Token // none with a key file
 	Clock       func() (offset time.Duration, kept bool, err error)
 }
 
@@ -73,6 +74,7 @@ func (s *scrape) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		directoryAge, listAge, listLeft, antivirusUp, antivirusAge, unsealedAge, unsealedRows, sealAge, unstampedAge,
 		pending, certificateLeft, clockOffset, clockKept,
+		tokenOpen, tokenSigns, tokenSessions, tokenInUse, tokenWaiting, tokenLosses,
 	} {
 		to <- d
 	}
@@ -90,6 +92,7 @@ func (s *scrape) Collect(to chan<- prometheus.Metric) {
 	s.collectLists(tell, now)
 	s.collectAntivirus(ctx, tell, now)
 	s.collectSeal(tell, now)
+	s.collectTokens(to, tell)
 	if p, err := s.Pending(ctx, now); err == nil {
 		tell(pending, float64(p.First), "12h")
 		tell(pending, float64(p.Last), "24h")
