@@ -166,15 +166,23 @@ func rawConn(t testing.TB, path string) net.Conn {
 
 func readFrame(t testing.TB, conn net.Conn) (command byte, data []byte) {
 	t.Helper()
+	command, data, err := nextFrame(conn)
+	if err != nil {
+		t.Fatalf("reading an answer: %v", err)
+	}
+	return command, data
+}
+
+func nextFrame(conn net.Conn) (command byte, data []byte, err error) {
 	var length uint32
 	if err := binary.Read(conn, binary.BigEndian, &length); err != nil {
-		t.Fatalf("reading an answer: %v", err)
+		return 0, nil, err
 	}
 	data = make([]byte, length)
 	if _, err := io.ReadFull(conn, data); err != nil {
-		t.Fatalf("reading an answer: %v", err)
+		return 0, nil, err
 	}
-	return data[0], data[1:]
+	return data[0], data[1:], nil
 }
 
 // rawMessage sends a message with a body of that size, without keeping any of

@@ -12,6 +12,7 @@ package milter
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -91,6 +92,9 @@ type Server struct {
 	working sync.WaitGroup // what goes on beside the callbacks
 	places  *overload.Places
 	panics  atomic.Int64
+
+	mu        sync.Mutex
+	listeners []*drainListener
 }
 
 // NewServer makes a server. Door, Clock and Log must be there.
@@ -111,7 +115,16 @@ func NewServer(c Config) *Server {
 
 // Serve takes connections until Shutdown, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	return s.library.Serve(overload.Listener(guard(l, s.config.Log), s.config.MaxConnections, s.config.Log))
+	drained := newDrainListener(overload.Listener(guard(l, s.config.Log), s.config.MaxConnections, s.config.Log))
+	s.mu.Lock()
+	s.listeners = append(s.listeners, drained)
+	s.mu.Unlock()
+	defer drained.end()
+	err := s.library.Serve(drained)
+	if errors.Is(err, gomilter.ErrServerClosed) { // Shutdown came first
+		return drained.Close()
+	}
+	return err
 }
 
 // Shutdown takes no more connections and waits until those that there are have
@@ -119,6 +132,12 @@ func (s *Server) Serve(l net.Listener) error {
 // connections (the MTA gives a temporary failure), tells the doors by their
 // context, and returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	listeners := s.listeners
+	s.mu.Unlock()
+	for _, l := range listeners {
+		l.drain(ctx)
+	}
 	err := s.library.Shutdown(ctx)
 	s.cancel()
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -65,12 +64,7 @@ var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // its log.
 func serve(t testing.TB, door Door, settings ...func(*Config)) (path string, logged *lockedBuffer) {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "milter") // t.TempDir may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(directory) })
-	path = filepath.Join(directory, "s")
+	path = socketPath(t)
 	l, err := Listen("unix:"+path, "")
 	if err != nil {
 		t.Fatal(err)
