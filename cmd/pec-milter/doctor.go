@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/config"
+	"github.com/pec-milter/pec-milter/internal/directory"
 	"github.com/pec-milter/pec-milter/internal/doctor"
 	"github.com/pec-milter/pec-milter/internal/smtpclient"
 	"github.com/pec-milter/pec-milter/pec"
@@ -74,12 +77,36 @@ func (p *postfixOption) examine(ctx context.Context, c *config.Config) []doctor.
 	postfix := doctor.Postfix{Directory: p.Postfix, Run: runProgram}
 	return postfix.Check(ctx, doctor.MTA{
 		Access: socket(c.Access.Listen), Incoming: socket(c.Incoming.Listen), Delivery: socket(c.Delivery.Listen),
-		Inject: c.Inject.Address, Domains: c.Provider.Domains, ContentTimeout: c.MTA.ContentTimeout.Duration,
+		Inject: c.Inject.Address, Domains: c.Provider.Domains, Peers: peers(c), ContentTimeout: c.MTA.ContentTimeout.Duration,
 	})
 }
 
-func runProgram(ctx context.Context, program string, arguments ...string) ([]byte, error) {
-	return exec.CommandContext(ctx, program, arguments...).Output()
+// peers are the domains of the other providers; none if the directory cannot be read,
+// which other checks say.
+func peers(c *config.Config) (domains []string) {
+	file, err := os.Open(c.Directory.LDIF)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	known, _, err := directory.ReadLDIF(file)
+	if err != nil {
+		return nil
+	}
+	for _, provider := range known.Providers() {
+		if slices.ContainsFunc(provider.Domains, func(domain string) bool { return slices.Contains(c.Provider.Domains, domain) }) {
+			continue // our own record
+		}
+		domains = append(domains, provider.Domains...)
+	}
+	slices.Sort(domains)
+	return slices.Compact(domains)
+}
+
+func runProgram(ctx context.Context, input, program string, arguments ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, program, arguments...)
+	command.Stdin = strings.NewReader(input)
+	return command.Output()
 }
 
 func socket(s config.Socket) doctor.Socket {

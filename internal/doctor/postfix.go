@@ -15,9 +15,9 @@ import (
 // Postfix is a configuration of Postfix.
 type Postfix struct {
 	Directory string // of main.cf and master.cf; empty: where this Postfix has them
-	// Run runs postconf or postmap and gives what it prints, as exec.Cmd's
-	// Output does.
-	Run func(ctx context.Context, program string, arguments ...string) ([]byte, error)
+	// Run runs postconf or postmap with that input and gives what it prints, as
+	// exec.Cmd's Output does.
+	Run func(ctx context.Context, input, program string, arguments ...string) ([]byte, error)
 }
 
 // MTA is what the MTA must agree with: settings of ours.
@@ -25,6 +25,7 @@ type MTA struct {
 	Access, Incoming, Delivery Socket
 	Inject                     string   // host:port of the service without milter
 	Domains                    []string // certified, in lower case
+	Peers                      []string // the domains of all other providers, in lower case
 	ContentTimeout             time.Duration
 }
 
@@ -47,6 +48,8 @@ func (p *Postfix) Check(ctx context.Context, want MTA) []Finding {
 	found = append(found, c.checkInject(want.Inject)...)
 	found = append(found, c.checkOutboxRefused(ctx, want.Inject)...)
 	found = append(found, c.checkRoutes(ctx, want)...)
+	found = append(found, c.checkPeers(ctx, want.Peers))
+	found = append(found, c.checkOwnPolicies()...)
 	return append(found, c.checkReach(want)...)
 }
 
@@ -59,10 +62,14 @@ func (p *Postfix) flag() string {
 }
 
 func (p *Postfix) run(ctx context.Context, program string, arguments ...string) (string, error) {
+	return p.runWith(ctx, "", program, arguments...)
+}
+
+func (p *Postfix) runWith(ctx context.Context, input, program string, arguments ...string) (string, error) {
 	if p.Directory != "" {
 		arguments = slices.Concat([]string{"-c", p.Directory}, arguments)
 	}
-	out, err := p.Run(ctx, program, arguments...)
+	out, err := p.Run(ctx, input, program, arguments...)
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) && len(failed.Stderr) > 0 {
 		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(failed.Stderr)))
 	}

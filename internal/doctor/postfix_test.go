@@ -86,12 +86,12 @@ func TestInjectIsFound(t *testing.T) {
 }
 
 func TestNoPostfix(t *testing.T) {
-	run := func(context.Context, string, ...string) ([]byte, error) {
+	run := func(context.Context, string, string, ...string) ([]byte, error) {
 		return nil, &exec.Error{Name: "postconf", Err: exec.ErrNotFound}
 	}
 	found := (&Postfix{Run: run}).Check(t.Context(), MTA{})
 	want(t, found[0], NotChecked, "no postconf")
-	run = func(context.Context, string, ...string) ([]byte, error) {
+	run = func(context.Context, string, string, ...string) ([]byte, error) {
 		return nil, errors.New("open main.cf: denied")
 	}
 	found = (&Postfix{Run: run, Directory: "/etc/other"}).Check(t.Context(), MTA{})

@@ -18,6 +18,9 @@ func postfixConfig(t *testing.T) string {
 		skip(t, "no Postfix: contrib/debian/setup.sh installs it")
 	}
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "postfix"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	site := siteConf{Site: &Site{Name: "alfa", Host: "mx.alfa.example", Dir: dir, Ports: Ports{SMTP: 25}}}
 	for _, name := range []string{"main.cf", "master.cf"} {
 		if err := writeConf(filepath.Join(dir, name), name, site); err != nil {
@@ -28,7 +31,8 @@ func postfixConfig(t *testing.T) string {
 		"main.cf": "mailbox_size_limit = 51200000\nsmtpd_recipient_restrictions = permit_mynetworks,\n" +
 			"    check_recipient_access inline:{{a=b c}}\n# the last line\n",
 		"master.cf":             "submission inet n - n - - smtpd\n  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n",
-		"pec-milter-tls-policy": "# nobody\n",
+		"postfix/routes":        "# all by their MX\n",
+		"pec-milter-tls-policy": "beta.example secure match=mx.beta.example\n.gamma.example verify\n",
 	} {
 		file, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {

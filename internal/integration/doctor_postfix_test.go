@@ -30,8 +30,10 @@ func applyPostfix(t *testing.T) string {
 func examinePostfix(t *testing.T, dir string, domains ...string) map[string]doctor.Finding {
 	t.Helper()
 	lookOldIn(t, dir)
-	postfix := doctor.Postfix{Directory: dir, Run: func(ctx context.Context, name string, arguments ...string) ([]byte, error) {
-		return exec.CommandContext(ctx, name, arguments...).Output()
+	postfix := doctor.Postfix{Directory: dir, Run: func(ctx context.Context, input, name string, arguments ...string) ([]byte, error) {
+		command := exec.CommandContext(ctx, name, arguments...)
+		command.Stdin = strings.NewReader(input)
+		return command.Output()
 	}}
 	socket := func(name string) doctor.Socket {
 		return doctor.Socket{Network: "unix", Address: filepath.Join(dir, "queue/pec-milter", name+".sock")}
@@ -39,7 +41,7 @@ func examinePostfix(t *testing.T, dir string, domains ...string) map[string]doct
 	found := map[string]doctor.Finding{}
 	for _, f := range postfix.Check(t.Context(), doctor.MTA{
 		Access: socket("access"), Incoming: socket("incoming"), Delivery: socket("delivery"),
-		Inject: "127.0.0.1:10027", Domains: domains, ContentTimeout: 300 * time.Second,
+		Inject: "127.0.0.1:10027", Domains: domains, Peers: []string{"beta.example", "pec.gamma.example"}, ContentTimeout: 300 * time.Second,
 	}) {
 		if f.Result == doctor.Bad || found[f.Check].Check == "" {
 			found[f.Check] = f
