@@ -47,6 +47,7 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// OP-01: no socket of ours is one that another host can reach.
 func TestListenRefused(t *testing.T) {
 	directory := socketDirectory(t)
 	file := filepath.Join(directory, "file")
@@ -94,6 +95,7 @@ func TestListenRefused(t *testing.T) {
 	}
 }
 
+// OP-01: only the group that is named may connect.
 func TestSocketMode(t *testing.T) {
 	path := filepath.Join(socketDirectory(t), "s")
 	l, err := Listen("unix:"+path, strconv.Itoa(os.Getgid()))

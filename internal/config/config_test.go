@@ -149,7 +149,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 	}
 }
 
-// Each file of testdata/bad (OP-02 among them) has one fault (or the few that its name says)
+// Each file of testdata/bad (OP-01 and OP-02 among them) has one fault (or the few that its name says)
 // against the example; beside it, in .want, the whole error.
 func TestBadConfigurations(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.toml")

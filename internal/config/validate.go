@@ -160,6 +160,9 @@ func (c *Config) validateSockets(f *faults) {
 			f.add(s.key, "%v", s.socket.fault)
 		case !f.required(s.key, s.socket.String()):
 		case s.socket.Network == "unix" && !f.unixPath(s.key, s.socket.Address):
+		case s.isDoor() && s.socket.Network == "tcp" && !isLoopback(s.socket.Address):
+			f.add(s.key, "%s can be reached from other hosts, and whoever reaches it can have mail certified in anybody's name: "+
+				"write unix:/path or inet:127.0.0.1:port; for an MTA on another host use a tunnel", s.socket)
 		case seen[s.socket.String()] != "":
 			f.add(s.key, "%s is the socket of %s too: each needs one of its own", s.socket, seen[s.socket.String()])
 		}
@@ -167,6 +170,11 @@ func (c *Config) validateSockets(f *faults) {
 			seen[text] = s.key
 		}
 	}
+}
+
+// isDoor tells whether it is a socket that the MTA connects to.
+func (s namedSocket) isDoor() bool {
+	return slices.Contains([]string{"access.listen", "incoming.listen", "delivery.listen"}, s.key)
 }
 
 // maxUnixPath is the room for a path in Linux's sockaddr_un, less the final NUL.
