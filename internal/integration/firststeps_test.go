@@ -1,0 +1,88 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestFirstSteps follows the README, command by command, from a clone to a delivery
+// receipt that is verified, in a copy of this system that is thrown away.
+func TestFirstSteps(t *testing.T) {
+	needs(t, "go", "dpkg-deb", "go-md2man", "strip", "postconf", "doveconf", "sievec", "ip", "unshare")
+	block := commandBlock(t, "README.md", "\n## From nothing to a receipt\n")
+	if commands := strings.Count(block, "\n"); commands < 3 || commands > 5 {
+		t.Errorf("README.md, From nothing to a receipt: %d commands, want 3 to 5: %s", commands, block)
+	}
+	for _, name := range dovecotPackages(t) { // this system has them all, a bare one does not
+		if !strings.Contains(block, " "+name) {
+			t.Errorf("README.md does not install %s, which contrib/dovecot needs", name)
+		}
+	}
+	said := runSteps(t, block+"grep X-Ricevuta: receipt.eml\n")
+	for _, want := range []string{"X-Ricevuta: avvenuta-consegna", "receipt.eml: genuine\n"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not said: the last command has not verified a delivery receipt:\n%s", want, said)
+		}
+	}
+}
+
+// dovecotPackages are those that contrib/dovecot/README.md names.
+func dovecotPackages(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repositoryDir(t), "contrib", "dovecot", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "\nPackages: ")
+	list, _, found := strings.Cut(list, ".\n")
+	if !found {
+		t.Fatal("contrib/dovecot/README.md does not say which packages it needs")
+	}
+	return strings.Split(list, ", ")
+}
+
+// commandBlock is the first block of commands below a heading of a document.
+func commandBlock(t *testing.T, document, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repositoryDir(t), document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), heading)
+	var block strings.Builder
+	fence := "" // of the block that the line is in
+	for line := range strings.Lines(section) {
+		line = strings.TrimSpace(line)
+		switch {
+		case fence == "```" && line == fence:
+			return block.String()
+		case fence == "```":
+			block.WriteString(line + "\n")
+		case fence != "" && line == "```":
+			fence = "" // a block of another kind, as "```text"
+		case fence == "" && strings.HasPrefix(line, "```"):
+			fence = line
+		}
+	}
+	t.Fatalf("%s has no commands below %q", document, heading)
+	return ""
+}
+
+// runSteps runs commands in a copy of this system, in the repository, and gives what
+// they print.
+func runSteps(t *testing.T, commands string) string {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "commands")
+	if err := os.WriteFile(script, []byte(commands), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	steps, err := filepath.Abs(filepath.Join("testdata", "firststeps.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inRepository(t, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", steps, repositoryDir(t), script)
+}
