@@ -137,8 +137,8 @@ func (p *Provider) writeSecrets() error {
 	)
 }
 
-// pin is the user PIN of every token.
-const pin = "1234"
+// pin is the user PIN of every token; nothing else that is logged looks like it.
+const pin = "pin-73190462"
 
 // softHSM is where Debian's softhsm2 has its PKCS#11 library.
 const softHSM = "/usr/lib/softhsm/libsofthsm2.so"
