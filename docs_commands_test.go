@@ -48,6 +48,7 @@ var commandsRan = []ran{
 	{"postqueue -p", contribs, "postqueue -p"},
 	{"psql -X -v ON_ERROR_STOP=1 -f contrib/postgresql/pec-milter.sql", "internal/testpostgres/testpostgres.go", "pec-milter.sql"},
 	{"promtool test rules pec-milter.test.yml", "internal/metrics/contrib_test.go", `"test", "rules", "pec-milter.test.yml"`},
+	{"softhsm2-util --init-token --free", "internal/integration/provider.go", `"softhsm2-util", "--init-token", "--free"`},
 	{"sh verify.sh", "internal/testevidence/testevidence.go", "verify.sh"},
 	{"go test -bench ", "pec/cost_test.go", "func BenchmarkMessage"},
 	{"go build -tags faults ", "Makefile", "faults"},
@@ -61,7 +62,7 @@ var commandsNotRan = map[string]string{
 }
 
 // programs begin what is a command in a code span; in a block of its own everything is.
-var programs = regexp.MustCompile(`^(make|apt-get|adduser|chown|chmod|chattr|install|systemctl|systemd-\w+|postfix|postqueue|psql|promtool|sievec|doveconf|sh|go|\./\S+\.sh|contrib/\S+\.sh) \S`)
+var programs = regexp.MustCompile(`^(make|apt-get|adduser|chown|chmod|chattr|install|systemctl|systemd-\w+|postfix|postqueue|psql|softhsm2-util|promtool|sievec|doveconf|sh|go|\./\S+\.sh|contrib/\S+\.sh) \S`)
 
 // documentedCommands gives the commands of the documents, with where they stand; those of
 // pec-milter left out.
