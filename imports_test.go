@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"internal/inject":           {"pec", "internal/point", "internal/smtpclient"},
 	"internal/metrics":          {"internal/point", "internal/effect"},
 	"internal/legallog":         {"pec", "internal/point"},
+	"internal/lifetime":         {"pec", "internal/point", "internal/overload"},
 	"internal/quarantine":       {"pec", "internal/point"},
 	"internal/state":            {"pec", "internal/point"},
 	"internal/tsa":              {},

@@ -86,14 +86,12 @@ func listen(c *config.Config) (sockets, error) {
 		}
 	}
 	open := sockets{}
-	for name, socket := range map[string]config.Socket{
-		"access": c.Access.Listen, "incoming": c.Incoming.Listen, "delivery": c.Delivery.Listen,
-	} {
+	for name, socket := range served(c) {
 		l, err := one(socket)
 		if err != nil {
 			open.close()
 			given.close()
-			return nil, fmt.Errorf("%s.listen: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", socketKey(name), err)
 		}
 		open[name] = l
 	}
@@ -110,6 +108,25 @@ func listen(c *config.Config) (sockets, error) {
 		open["metrics"] = l
 	}
 	return open, nil
+}
+
+// served are the sockets that an MTA connects to, by the names of the doors.
+func served(c *config.Config) map[string]config.Socket {
+	all := map[string]config.Socket{
+		"access": c.Access.Listen, "incoming": c.Incoming.Listen, "delivery": c.Delivery.Listen,
+	}
+	if c.MTA.Lifetime.Network != "" {
+		all[lifetimeDoor] = c.MTA.Lifetime
+	}
+	return all
+}
+
+// socketKey is where the configuration has the socket of a door.
+func socketKey(door string) string {
+	if door == lifetimeDoor {
+		return "mta.lifetime"
+	}
+	return door + ".listen"
 }
 
 // close closes all sockets; those that a server has closed already do not mind.
@@ -206,7 +223,7 @@ func serve(ctx context.Context, c *config.Config, s *services, sockets sockets, 
 	defer stopFetching()
 	measured := s.measured(&c.Metrics, logKeeper)
 	defer serveMetrics(c, measured, sockets["metrics"], logger)()
-	all := doors(c, s.provider, measured)
+	all := append(s.lifetime(c), doors(c, s.provider, measured)...)
 	failed := make(chan error, len(all))
 	for _, d := range all {
 		go func() { failed <- d.server.Serve(sockets[d.name]) }()

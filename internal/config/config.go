@@ -171,6 +171,14 @@ type MTA struct {
 	// at once; one more is closed, and the MTA gives a temporary failure. It should be
 	// above the number of processes that the MTA may start for those services.
 	MaxConnections int `toml:"max_connections"`
+	// Lifetime: socket. Where Sendmail asks, by its socket map, for each recipient and at
+	// each try whether it has waited long enough. The answer is
+	// EXPIRED for a certified message to another provider or an ordinary address, 24 hours
+	// after it was accepted (RFC 6109 section 2.2.2), and LIVE for all else: our own
+	// mailboxes, the outbox, mail that is not certified. Without an answer, or when it
+	// cannot be told, mail stays in the queue. Without it nobody is answered. Postfix needs
+	// none, it has a lifetime of its own.
+	Lifetime Socket `toml:"lifetime"`
 	// SocketGroup: name or number of a group. The unix sockets that we make get mode
 	// 0660 and this group: the MTA's. Empty: the daemon's own group stays. Sockets that
 	// systemd opens have that of its unit.

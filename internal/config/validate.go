@@ -368,7 +368,7 @@ func (m *Metrics) sockets() []namedSocket {
 	return []namedSocket{{"metrics.listen", &m.Listen}}
 }
 
-// sockets are those that the configuration must give.
+// sockets are those that the configuration must give, and the one that Sendmail asks.
 func (c *Config) sockets() []namedSocket {
 	all := []namedSocket{
 		{"access.listen", &c.Access.Listen},
@@ -378,6 +378,9 @@ func (c *Config) sockets() []namedSocket {
 	}
 	if c.Antivirus == AntivirusClamd {
 		all = append(all, namedSocket{"clamd.socket", &c.Clamd.Socket})
+	}
+	if c.MTA.Lifetime.Network != "" || c.MTA.Lifetime.fault != nil {
+		all = append(all, namedSocket{"mta.lifetime", &c.MTA.Lifetime})
 	}
 	return all
 }
