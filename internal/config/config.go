@@ -172,7 +172,7 @@ type MTA struct {
 	// above the number of processes that the MTA may start for those services.
 	MaxConnections int `toml:"max_connections"`
 	// Lifetime: socket. Where Sendmail asks, by its socket map, for each recipient and at
-	// each try whether it has waited long enough. The answer is
+	// each try whether it has waited long enough: `contrib/sendmail`. The answer is
 	// EXPIRED for a certified message to another provider or an ordinary address, 24 hours
 	// after it was accepted (RFC 6109 section 2.2.2), and LIVE for all else: our own
 	// mailboxes, the outbox, mail that is not certified. Without an answer, or when it
