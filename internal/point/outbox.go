@@ -2,6 +2,7 @@ package point
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -17,10 +18,35 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 	if err != nil {
 		return replyOutbox
 	}
-	if err := d.serveOutbox(ctx, t, m, recipient, kind, id); err != nil {
+	err = d.serveOutbox(ctx, t, m, recipient, kind, id)
+	if errors.Is(err, errLost) {
+		if over, failed := d.leftover(ctx, t, kind, id); over || failed != nil {
+			return failed
+		}
+	}
+	if err != nil {
 		return d.requeue(ctx, t, recipient, err)
 	}
 	return nil
+}
+
+// leftover tells whether this is what a Sendmail leaves that dies while it removes a
+// message that it has delivered: the body is gone, and header and recipients come
+// again. The notice was issued, and nothing is owed.
+func (d *DeliveryPoint) leftover(ctx context.Context, t *Transaction, kind pec.Kind, id TransactionID) (bool, error) {
+	if t.BodyDigest != sha256.Sum256(nil) {
+		return false, nil
+	}
+	intent, err := d.Records.Intent(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("transaction %x: %w", id, err)
+	}
+	own := bareID(t.Message.Header) == intent.Facts.Data.ID || kind == pec.NonAcceptance && pec.MessageID(t.Message.Header) == intent.Facts.Data.Reference
+	issued, err := d.Log.Logged(ctx, EventIssued, d.noticeID(intent, kind, ""))
+	return own && issued, err
 }
 
 // serveOutbox records that the message is in the queue, and issues the notice.

@@ -159,6 +159,37 @@ func TestOutboxOnAnotherMessage(t *testing.T) {
 	expect(t, "mailbox of mario", n.kinds(mario), "accettazione")
 }
 
+// TestLeftoverOfSendmail: a Sendmail that dies while it removes a message leaves its
+// header and recipients without the body, and sends them again. The notice is out, and the
+// outbox recipient is served; one whose notice is owed stays.
+func TestLeftoverOfSendmail(t *testing.T) {
+	w := newWorld(t)
+	n := w.alfa
+	check(t, n.submit(&mail{mario, []string{luca}, message(mario, luca)}))
+	check(t, n.submit(&mail{mario, []string{luca}, []byte("Message-ID: <refused@client>\r\n\r\nx\r\n")})) // no From: non-accettazione
+	left := func(m *mail) *mail {
+		header, _, _ := strings.Cut(string(m.data), "\r\n\r\n")
+		outbox := m.recipients[len(m.recipients)-1]
+		return &mail{m.from, []string{outbox}, []byte(header + "\r\n\r\n")}
+	}
+	leftovers := []*mail{left(n.queue[0]), left(n.queue[1])}
+	whole := n.queue
+	n.queue = leftovers
+	n.runQueue()
+	if len(n.queue) != 2 || n.kinds(mario) != "" {
+		t.Fatalf("%d messages are left, and mario has %q: want both, and nothing", len(n.queue), n.kinds(mario))
+	}
+	n.queue = whole
+	w.run()
+	expect(t, "mailbox of mario", n.kinds(mario), "accettazione non-accettazione")
+	n.queue = leftovers
+	n.runQueue()
+	if len(n.queue) != 0 {
+		t.Errorf("%d messages are left, want none", len(n.queue))
+	}
+	expect(t, "mailbox of mario", n.kinds(mario), "accettazione non-accettazione")
+}
+
 // alarms gives the errors with these words that are logged from now on, a line
 // each.
 func (n *node) alarms(words string) func() string {
