@@ -5,7 +5,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,7 +18,8 @@ var caseID = regexp.MustCompile(`^(FM|FH|IN|SG|XM|LP|RS|SM|OP)-\d\d$`)
 // its id, or says that there is none yet and which issue will write it.
 func TestCases(t *testing.T) {
 	seen := map[string]bool{}
-	for n, line := range strings.Split(read(t, "docs/tests.md"), "\n") {
+	cases, _, _ := strings.Cut(read(t, "docs/tests.md"), "\n## Stories and MTAs\n")
+	for n, line := range strings.Split(cases, "\n") {
 		cells := cellsOf(line)
 		if len(cells) == 0 || cells[0] == "Id" {
 			continue
@@ -79,4 +82,39 @@ func written(t *testing.T, file, name string) string {
 		return read(t, file)[set.Position(from).Offset:set.Position(f.End()).Offset]
 	}
 	return ""
+}
+
+// skipped is where a story says that it is not played on an MTA, and why.
+var skipped = regexp.MustCompile(`(?m)^\[(postfix|sendmail)\] skip '((?:[^']|'')*)'$`)
+
+// TestStoriesAndMTAs: docs/tests.md has each story, with what it is played on, or why it is
+// not: as the story itself says.
+func TestStoriesAndMTAs(t *testing.T) {
+	stories, err := filepath.Glob("internal/integration/testdata/*.txtar")
+	if err != nil || len(stories) < 40 {
+		t.Fatalf("found %d stories (%v), want all", len(stories), err)
+	}
+	want := map[string][]string{}
+	for _, story := range stories {
+		played := map[string]string{"postfix": "yes", "sendmail": "yes"}
+		for _, m := range skipped.FindAllStringSubmatch(read(t, story), -1) {
+			played[m[1]] = "no: " + strings.ReplaceAll(m[2], "''", "'")
+		}
+		name := "`" + strings.TrimSuffix(filepath.Base(story), ".txtar") + "`"
+		want[name] = []string{name, played["postfix"], played["sendmail"]}
+	}
+	_, table, _ := strings.Cut(read(t, "docs/tests.md"), "\n## Stories and MTAs\n")
+	for _, line := range strings.Split(table, "\n") {
+		cells := cellsOf(line)
+		if len(cells) == 0 || cells[0] == "Story" {
+			continue
+		}
+		if !slices.Equal(cells, want[cells[0]]) {
+			t.Errorf("docs/tests.md says %q, the story %q", cells, want[cells[0]])
+		}
+		delete(want, cells[0])
+	}
+	for name := range want {
+		t.Errorf("docs/tests.md does not have the story %s", name)
+	}
 }

@@ -5,7 +5,9 @@
 #
 #   contrib/debian/setup.sh
 #   contrib/debian/setup.sh bench    and what "make bench" compares with
-#   contrib/debian/setup.sh test     and what "make test" judges units and package with
+#   contrib/debian/setup.sh test     and what "make test" judges units and package with,
+#                                    and Sendmail, unpacked, not installed
+#   contrib/debian/setup.sh sendmail what "make demo MTA=sendmail" needs
 #   contrib/debian/setup.sh package  what "make deb" needs, alone
 #
 # It needs root, apt and a Go of at least 1.21 (which fetches by itself the
@@ -24,6 +26,13 @@ makers='gcc libc6-dev binutils go-md2man ca-certificates'
 # The judges of units, pages and package: lintian alone is a hundred small packages.
 judges="$makers systemd man-db lintian"
 
+# Sendmail cannot be installed beside Postfix: its packages are unpacked into a tree of their
+# own, and what they need beside it is installed.
+sendmail='sendmail-bin sendmail-cf'
+sendmail_needs='m4 sasl2-bin libsasl2-2 libsasl2-modules libsasl2-modules-db libdb5.3 libldap-2.5-0 liblockfile1 libnsl2
+	libssl3 libwrap0 util-linux'
+tree=/var/cache/pec-milter-test/sendmail
+
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
 mark='for the time of one run of pec-milter contrib/debian/setup.sh'
@@ -32,14 +41,22 @@ main() {
 	case ${1-} in
 	'') ;;
 	bench) packages="$packages $compared" ;;
-	test) packages="$packages $judges" ;;
+	test) packages="$packages $judges $sendmail_needs" ;;
+	sendmail) packages="$packages $sendmail_needs" ;;
 	package) packages=$makers ;;
 	*)
-		echo 'usage: setup.sh [bench|test|package]' >&2
+		echo 'usage: setup.sh [bench|test|sendmail|package]' >&2
 		exit 64
 		;;
 	esac
 	check_machine
+	install_missing
+	case ${1-} in
+	test | sendmail) unpack_sendmail ;;
+	esac
+}
+
+install_missing() {
 	missing=$(missing_packages)
 	if [ -z "$missing" ]; then
 		return
@@ -51,6 +68,30 @@ main() {
 		echo "setup: still not installed:" $missing "(see what apt-get said above)" >&2
 		exit 69
 	fi
+}
+
+# unpack_sendmail makes the tree, whole or not at all. The setgid bits go: the tests run it
+# as root, and a program with them looks for its libraries otherwise.
+unpack_sendmail() {
+	if [ -x $tree/usr/libexec/sendmail/sendmail ]; then
+		return
+	fi
+	echo "setup: unpacking $sendmail into $tree" >&2
+	mkdir -p "${tree%/*}"
+	work=$(mktemp -d "$tree.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	(cd "$work" && apt-get -q update >&2 && apt-get -q -o APT::Sandbox::User=root download $sendmail >&2) || {
+		echo "setup: the packages $sendmail could not be fetched (see what apt-get said above)" >&2
+		exit 69
+	}
+	for package in "$work"/*.deb; do
+		dpkg-deb -x "$package" "$work/tree"
+	done
+	chmod -R u-s,g-s "$work/tree"
+	chmod 755 "$work/tree"
+	mv -T "$work/tree" $tree
+	rm -rf "$work"
+	trap - EXIT
 }
 
 # check_machine names everything that this script cannot provide.

@@ -45,8 +45,12 @@ func (s *stage) activate(_ *bytes.Buffer, _ *testscript.TestScript, args []strin
 func (p *Provider) startActivated() error {
 	var options, sockets []string
 	for _, door := range []string{"access", "incoming", "delivery"} {
-		socket := filepath.Join(p.Dir, "queue", "pec-milter", door+".sock")
-		sockets = append(sockets, socket)
+		sockets = append(sockets, filepath.Join(p.Dir, "queue", "pec-milter", door+".sock"))
+	}
+	if lifetime := p.lifetimeSocket(); lifetime != "" {
+		sockets = append(sockets, lifetime)
+	}
+	for _, socket := range sockets {
 		options = append(options, "-l "+socket)
 	}
 	for _, variable := range append(p.daemonEnvironment(), "PEC_MILTER_CLOCK="+p.daemonFile("clock"), "PEC_FAULT_FILE="+p.daemonFile("fault")) {

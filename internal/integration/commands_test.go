@@ -159,6 +159,8 @@ func (s *stage) stories() map[string]command {
 		"crash-after-access": {"N FROM TO", s.crashAfterAccess},
 		"crash-after-store":  {"N FROM TO [forgotten]", s.crashAfterStore},
 		"crash-after-inject": {"N FROM TO", s.crashAfterInject},
+		// N clients submit until they have a 250, and the MTA is killed meanwhile.
+		"crash-mta": {"N FROM TO", s.crashMTA},
 	}
 }
 

@@ -62,7 +62,7 @@ func (t *trial) drain(ctx context.Context, ended <-chan struct{}, queues bool) e
 // busy to listen is asked again soon.
 func (t *trial) flush() {
 	for _, site := range t.world.sites() {
-		if !site.postfix.ended() {
+		if !site.mta.ended() {
 			_ = site.Flush()
 		}
 	}

@@ -178,8 +178,8 @@ func killAnyDaemon(t *trial) error {
 func killMTA(provider string, names ...string) func(*trial) error {
 	return func(t *trial) error {
 		p := t.world.Provider(provider)
-		return waitFor(fmt.Sprintf("a process %v of %s", names, p.postfix.name), fires, func() error {
-			pids, err := named(p.postfix.pid(), names)
+		return waitFor(fmt.Sprintf("a process %v of %s", names, p.mta.name), fires, func() error {
+			pids, err := named(p.mta.pid(), names)
 			if err != nil {
 				return err
 			}

@@ -306,7 +306,7 @@ func (s *faultStage) pass(by time.Duration) error {
 func (t *trial) mend() error {
 	errs := []error{t.restore()}
 	for _, p := range t.world.Providers {
-		all := []*process{p.daemon, p.dovecot, p.clamd, p.postfix}
+		all := []*process{p.daemon, p.dovecot, p.clamd, p.mta}
 		if b, is := p.backend.(*redisAndPostgreSQL); is {
 			all = append(all, b.Redis.process)
 			errs = append(errs, b.mend())
@@ -320,8 +320,8 @@ func (t *trial) mend() error {
 		if p.daemon.ended() {
 			errs = append(errs, t.startDaemon(p))
 		}
-		if p.postfix.ended() {
-			errs = append(errs, p.startPostfix())
+		if p.mta.ended() {
+			errs = append(errs, p.startMTA())
 		}
 	}
 	return errors.Join(append(errs, t.stage.mend())...)

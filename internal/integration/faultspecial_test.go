@@ -76,7 +76,7 @@ func downForADay(t *trial) error {
 	return t.startDaemon(t.alfa)
 }
 
-func stopPeer(t *trial) error { return t.beta.postfix.stop() }
+func stopPeer(t *trial) error { return t.beta.mta.stop() }
 
 // dayOfNotices: the notices of 12 and of 24 hours, with the daemon killed again
 // and again as it emits them; then the peer is up.
@@ -97,7 +97,7 @@ func dayOfNotices(t *trial) error {
 			return err
 		}
 	}
-	return t.beta.startPostfix()
+	return t.beta.startMTA()
 }
 
 // awaitNotices waits until nothing is left to be decided: the timer works every
@@ -134,7 +134,7 @@ func raceAtTwelve(t *trial) error {
 		return err
 	}
 	t.injected()
-	return t.beta.startPostfix()
+	return t.beta.startMTA()
 }
 
 // maybeFirstNotice: the notice of 12 hours, or none.

@@ -17,13 +17,14 @@ type guard struct {
 }
 
 // guardScript reads the pids of what was started. A pid counts only as long as
-// its command line names the directory.
+// its command line names the directory, or it works in it: Sendmail's says what it is
+// at.
 const guardScript = `
 dir=$1 pids=
 while read -r pid; do pids="$pids $pid"; done
 for signal in TERM KILL; do
 	for pid in $pids; do
-		if grep -qF "$dir/" "/proc/$pid/cmdline" 2>/dev/null; then kill -s $signal -- "-$pid"; left=1; fi
+		if { cat "/proc/$pid/cmdline"; readlink "/proc/$pid/cwd"; } 2>/dev/null | grep -qF "$dir/"; then kill -s $signal -- "-$pid"; left=1; fi
 	done
 	if [ $signal = TERM ] && [ -n "$left" ]; then sleep 3; fi
 done

@@ -15,13 +15,10 @@ import (
 // itself, by HTTP.
 func (p *Provider) MeasureSocket() string { return p.daemonFile("measure.sock") }
 
-// MailLog is what the site's Postfix logs.
-func (s *Site) MailLog() string { return filepath.Join(s.Dir, "mail.log") }
-
 // PIDs are the processes of the provider that do the work of a message; the
 // children of each belong to it.
 func (p *Provider) PIDs() map[string]int {
-	return map[string]int{"Postfix": p.postfix.pid(), "pec-milter": p.daemon.pid()}
+	return map[string]int{p.MTA(): p.mta.pid(), "pec-milter": p.daemon.pid()}
 }
 
 // PID is that of the running Redis.

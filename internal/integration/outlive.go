@@ -22,9 +22,9 @@ type left struct {
 func (w *World) Leave(file string) error {
 	l := left{Dir: w.Dir}
 	for _, p := range w.Providers {
-		l.Pids = append(l.Pids, p.postfix.pid(), p.daemon.pid(), p.dovecot.pid(), p.clamd.pid())
+		l.Pids = append(l.Pids, p.mta.pid(), p.daemon.pid(), p.dovecot.pid(), p.clamd.pid())
 	}
-	l.Pids = append(l.Pids, w.Ordinary.postfix.pid(), w.Ordinary.dovecot.pid())
+	l.Pids = append(l.Pids, w.Ordinary.mta.pid(), w.Ordinary.dovecot.pid())
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
@@ -40,7 +40,8 @@ func StopLeft(file string) error {
 		return err
 	}
 	var l left
-	if err := json.Unmarshal(text, &l); err != nil || !strings.HasPrefix(l.Dir, "/tmp/pec") {
+	err = json.Unmarshal(text, &l)
+	if ours := strings.HasPrefix(l.Dir, "/tmp/pec") || strings.HasPrefix(l.Dir, "/run/pec"); err != nil || !ours {
 		return fmt.Errorf("%s is not what was left running: %w", file, err)
 	}
 	var errs []error
@@ -51,7 +52,7 @@ func StopLeft(file string) error {
 }
 
 // stop ends one process, if it still is the one that was left: its command line
-// names the directory.
+// names the directory, or it works in it, as Sendmail does.
 func (l left) stop(pid int) error {
 	if !l.owns(pid) {
 		return nil
@@ -68,6 +69,7 @@ func (l left) stop(pid int) error {
 }
 
 func (l left) owns(pid int) bool {
+	at, _ := os.Readlink(filepath.Join("/proc", fmt.Sprint(pid), "cwd")) // empty when it has ended
 	command, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cmdline"))
-	return err == nil && strings.Contains(string(command), l.Dir)
+	return err == nil && strings.Contains(string(command)+at, l.Dir)
 }

@@ -16,28 +16,34 @@ import (
 // says a minute: a story that restarts pec-milter must not wait for it.
 var haste = []string{"queue_run_delay=1s", "minimal_backoff_time=1s", "maximal_backoff_time=2s"}
 
-// startPostfix configures the site's Postfix, by contrib/postfix if it is a
-// provider's, and starts it.
-func (s *Site) startPostfix() error {
+// postfix is the private Postfix of a site.
+type postfix struct{ *Site }
+
+// start configures it, by contrib/postfix if the site is a provider's, and starts
+// it.
+func (s postfix) start() (*process, error) {
 	if err := s.configurePostfix(); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := run(nil, "postfix", "-c", s.postfixDir(), "check"); err != nil {
-		return err
+		return nil, err
 	}
-	var err error
 	// master itself, not "postfix start": its pid is that of our child.
-	s.postfix, err = program{
+	return program{
 		name:    "Postfix of " + s.Name,
 		command: []string{"/usr/lib/postfix/sbin/master", "-c", s.postfixDir(), "-s"},
 		log:     filepath.Join(s.Dir, "postfix.out"),
 		guard:   s.world.guard,
 	}.start()
-	if err != nil {
-		return err
-	}
-	return s.waitForServer(s.postfix, filepath.Join(s.Dir, "mail.log"), "tcp", address(s.Ports.SMTP))
 }
+
+// stop: master ends its children with itself.
+func (s postfix) stop() error { return s.mta.stop() }
+
+func (s postfix) kill() error { return s.mta.kill() }
+
+// addUser: Dovecot, which knows the users, is asked for their passwords.
+func (postfix) addUser(string) error { return nil }
 
 func (s *Site) postfixDir() string { return filepath.Join(s.Dir, "postfix") }
 
@@ -122,10 +128,9 @@ func (s *Site) routes() string {
 			fmt.Fprintf(&lines, "%s smtp:%s\n", other.Domain, strings.Join(s.world.hops(other.Domain), ", "))
 		}
 	}
-	for _, other := range s.world.Providers {
-		if other.Domain != s.Domain { // which refuses the domain
-			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", RefusedDomain, other.Ports.SMTP)
-			break
+	if refusing := s.refusing(); refusing != nil {
+		for _, domain := range []string{RefusedDomain, NowhereDomain} {
+			fmt.Fprintf(&lines, "%s smtp:[127.0.0.1]:%d\n", domain, refusing.Ports.SMTP)
 		}
 	}
 	return lines.String()
@@ -167,10 +172,10 @@ func tail(path string) string {
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// Flush makes Postfix try at once all that is in its queue. A message that was
-// being delivered at the last flush waits in the incoming queue, with a time
-// that has not come: postqueue -f passes it over, a scan of all does not.
-func (s *Site) Flush() error {
+// flush: a message that was being delivered at the last flush waits in the incoming
+// queue, with a time that has not come: postqueue -f passes it over, a scan of all does
+// not.
+func (s postfix) flush() error {
 	if _, err := run(nil, "postqueue", "-c", s.postfixDir(), "-f"); err != nil {
 		return err
 	}
@@ -179,18 +184,14 @@ func (s *Site) Flush() error {
 	return nil
 }
 
-// Queue is what waits in the queue of Postfix, as JSON, one object a line.
-// Empty: nothing does.
-func (s *Site) Queue() (string, error) {
+func (s postfix) queue() (string, error) {
 	out, err := run(nil, "postqueue", "-c", s.postfixDir(), "-j")
 	return string(out), err
 }
 
-// Waiting names the messages in the queue of Postfix. Whoever looks again and again
-// takes it in place of Queue, whose program costs more than what it looks at. A
-// message is complete when its file may be executed: one that still comes in, or
-// whose cleanup was killed, has not been taken.
-func (s *Site) Waiting() (names []string, err error) {
+// waiting: a message is complete when its file may be executed. One that still comes
+// in, or whose cleanup was killed, has not been taken.
+func (s postfix) waiting() (names []string, err error) {
 	// In the order of a message's way: one that moves on during the look is seen
 	// where it comes to.
 	for _, queue := range []string{"maildrop", "deferred", "incoming", "active", "deferred"} {
@@ -213,3 +214,6 @@ func complete(entry fs.DirEntry) bool {
 	info, err := entry.Info()
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o100 != 0
 }
+
+// local is sendmail(1) of Postfix.
+func (s postfix) local() []string { return []string{"/usr/sbin/sendmail", "-C", s.postfixDir()} }

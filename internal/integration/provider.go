@@ -232,13 +232,14 @@ type daemonConf struct {
 	*Provider
 	Variant
 	Module, Token, Trust, MailboxSocket, InjectAddress, TSA string
+	Lifetime                                                string // the socket that Sendmail asks; empty: none does
 }
 
 func (p *Provider) daemonConf() daemonConf {
-	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress(), p.world.stamperURL()}
+	return daemonConf{p, p.variant(), p.module(), p.token(), p.world.trustDir(), p.storeSocket(), p.injectAddress(), p.world.stamperURL(), p.lifetimeSocket()}
 }
 
-// stop stops Postfix first, so that nothing new comes.
+// stop stops the MTA first, so that nothing new comes.
 func (p *Provider) stop() error {
-	return errors.Join(p.postfix.stop(), p.daemon.stop(), p.dovecot.stop(), p.clamd.stop(), p.stopBackend(), p.mailbox.Close(), p.inject.Close())
+	return errors.Join(p.stopMTA(), p.daemon.stop(), p.dovecot.stop(), p.clamd.stop(), p.stopBackend(), p.mailbox.Close(), p.inject.Close())
 }

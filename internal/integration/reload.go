@@ -20,15 +20,15 @@ func (s *Site) Reload() error {
 	if err := s.lookOld(); err != nil {
 		return err
 	}
-	old, err := children(s.postfix.pid())
+	old, err := children(s.mta.pid())
 	if err != nil {
 		return err
 	}
-	if err := s.postfix.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := s.mta.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
 	for end := time.Now().Add(reloadTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		now, err := children(s.postfix.pid())
+		now, err := children(s.mta.pid())
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// Site is a mail domain with its own Postfix and Dovecot. One that is not part
+// Site is a mail domain with its own Postfix (or Sendmail) and Dovecot. One that is not part
 // of a Provider is ordinary: without milter.
 type Site struct {
 	Name   string // "alfa"
@@ -24,12 +24,12 @@ type Site struct {
 	Dir    string // all that it has
 	Ports  Ports
 
-	users            []string
-	quotas           map[string]int64 // bytes; no entry: no quota
-	first            *Site            // whose second node this is; nil: it is none
-	world            *World
-	ordinary         bool
-	postfix, dovecot *process
+	users        []string
+	quotas       map[string]int64 // bytes; no entry: no quota
+	first        *Site            // whose second node this is; nil: it is none
+	world        *World
+	ordinary     bool
+	mta, dovecot *process // Postfix or Sendmail
 }
 
 func newSite(w *World, name string, ordinary bool) *Site {
@@ -70,7 +70,7 @@ func (s *Site) prepare() error {
 // start starts both servers. A server that was started is stopped by stop, also
 // if start fails.
 func (s *Site) start() error {
-	if err := s.startPostfix(); err != nil {
+	if err := s.startMTA(); err != nil {
 		return fmt.Errorf("site %s: %w", s.Name, err)
 	}
 	if s.first != nil {
@@ -82,7 +82,7 @@ func (s *Site) start() error {
 	return nil
 }
 
-func (s *Site) stop() error { return errors.Join(s.postfix.stop(), s.dovecot.stop()) }
+func (s *Site) stop() error { return errors.Join(s.stopMTA(), s.dovecot.stop()) }
 
 // AddUsers makes mailboxes; the local parts are lower case.
 func (s *Site) AddUsers(locals ...string) error {
@@ -95,6 +95,9 @@ func (s *Site) AddUsers(locals ...string) error {
 			return err
 		}
 		if err := giveTo("mail", filepath.Dir(home), home); err != nil {
+			return err
+		}
+		if err := s.server().addUser(user); err != nil {
 			return err
 		}
 		s.users = append(s.users, user)

@@ -17,18 +17,48 @@ import (
 )
 
 // TestStories runs testdata/*.txtar, one after the other, on one world of real
-// servers. Every story makes its own users and leaves all servers running.
+// servers with Postfix. Every story makes its own users and leaves all servers running.
 func TestStories(t *testing.T) {
+	t.Parallel() // with the other one
+	play(t, &stage{})
+}
+
+// TestStoriesSendmail runs them on providers with Sendmail. A story that is of Postfix
+// alone skips, and says why.
+func TestStoriesSendmail(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat(sendmailProgram); err != nil {
+		skip(t, fmt.Sprintf("%v: contrib/debian/setup.sh test puts it there", err))
+	}
+	needs(t, "unshare", "nsenter", "m4", "saslpasswd2")
+	play(t, &stage{onSendmail: true})
+}
+
+// play plays all stories on a stage.
+func play(t *testing.T, s *stage) {
+	t.Helper()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	s := &stage{repository: repositoryDir(t), stopped: ctx, told: make(map[string]bool), seen: make(map[string]int)}
+	s.repository, s.stopped, s.told, s.seen = repositoryDir(t), ctx, make(map[string]bool), make(map[string]int)
 	s.start(t)
 	testscript.RunT(sequential{t, s}, testscript.Params{
 		Dir:                "testdata",
 		Cmds:               s.commands(),
+		Condition:          s.condition,
 		RequireUniqueNames: true,
 		Setup:              func(*testscript.Env) error { return s.mend() },
 	})
+}
+
+// condition tells a story what it plays on: [postfix] or [sendmail].
+func (s *stage) condition(name string) (bool, error) {
+	switch name {
+	case "postfix":
+		return !s.onSendmail, nil
+	case "sendmail":
+		return s.onSendmail, nil
+	}
+	return false, fmt.Errorf("no condition %q", name)
 }
 
 // stage is what the stories play on.
@@ -37,6 +67,7 @@ type stage struct {
 	binary     string
 	backend    func(*Provider) (Backend, error) // nil: SQLite files
 	twoNodes   string                           // Options.TwoNodes
+	onSendmail bool                             // Options.Sendmail
 	world      *World
 	stopped    context.Context
 	slow       []*slowClient   // that a story has, still at work
@@ -59,6 +90,7 @@ func (s *stage) start(t *testing.T) {
 	}
 	world, err := Start(s.stopped, Options{
 		Binary: s.binary, Contrib: filepath.Join(s.repository, "contrib"), Proxies: true, Backend: s.backend, TwoNodes: s.twoNodes,
+		Sendmail: s.onSendmail,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +99,9 @@ func (s *stage) start(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			logs := filepath.Join(s.repository, "build", "stories")
+			if s.onSendmail {
+				logs += "-sendmail"
+			}
 			t.Logf("the logs of all servers are in %s (%v)", logs, world.SaveLogs(logs))
 		}
 		if err := world.Stop(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/smtp"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -102,7 +103,8 @@ func (p *Provider) Sendmail(m Mail) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("/usr/sbin/sendmail", append([]string{"-C", p.postfixDir(), "-i", "-f", m.From}, m.To...)...)
+	command := slices.Concat(p.server().local(), []string{"-i", "-f", m.From}, m.To)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("sendmail: %w\n%s", err, out)

@@ -27,11 +27,22 @@ type Options struct {
 	Backend func(*Provider) (Backend, error)
 	// TimeStamps has a time-stamping authority for the seals of the legal log.
 	TimeStamps bool
+	// Sendmail has the providers run Sendmail, and not Postfix as the ordinary domain does.
+	Sendmail bool
 	// Variant says how a provider differs from what the stories have; nil: none does.
 	Variant func(provider string) Variant
 	// Outlive leaves the servers running when this process ends without Stop.
 	// Otherwise they end with it, however it ends, and their files are removed.
 	Outlive bool
+}
+
+// parent is where a world has its files. Not TMPDIR: the path of a socket has at most
+// 107 bytes. And Sendmail trusts no file below a directory that all may write to.
+func (o Options) parent() string {
+	if o.Sendmail {
+		return "/run"
+	}
+	return "/tmp"
 }
 
 // World is a small internet on loopback: some providers that know each other by
@@ -47,6 +58,7 @@ type World struct {
 	authorities *authorities
 	ports       []io.Closer // claims
 	lists       *revocationServer
+	logs        []io.Closer     // the sockets that Sendmails log to
 	stamper     *webServer      // of time stamps; nil: there is none
 	entries     []*pec.Provider // the directory
 }
@@ -68,8 +80,7 @@ func newWorld(options Options) (*World, error) {
 	if os.Getuid() != 0 {
 		return nil, errors.New("only root can start a Postfix: run this as root, in a container for instance")
 	}
-	// Not TMPDIR: the path of a socket has at most 107 bytes.
-	dir, err := os.MkdirTemp("/tmp", "pec")
+	dir, err := os.MkdirTemp(options.parent(), "pec")
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +187,9 @@ func (w *World) prepare() error {
 // mail for it: what the MTA then reports about a certified recipient is a bounce.
 const RefusedDomain = "refused.example"
 
+// NowhereDomain is an ordinary domain, and its mail server refuses all mail for it.
+const NowhereDomain = "nowhere.example"
+
 func (w *World) refusedProvider() (*pec.Provider, error) {
 	signer, err := w.authorities.newProvider("Refused PEC S.p.A.", "posta-certificata@"+RefusedDomain)
 	if err != nil {
@@ -199,7 +213,7 @@ func (w *World) Stop() error {
 	for _, p := range w.beside {
 		steps = append(steps, p.stop)
 	}
-	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), w.stamper.Close(), os.RemoveAll(w.Dir), closeAll(w.ports))
+	return errors.Join(together(steps), w.guard.stop(), w.lists.Close(), w.stamper.Close(), closeAll(w.logs), os.RemoveAll(w.Dir), closeAll(w.ports))
 }
 
 // SaveLogs copies the logs of all servers into a directory, as site-name.log: Stop
