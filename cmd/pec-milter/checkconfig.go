@@ -8,8 +8,8 @@ import (
 
 type checkCommand struct {
 	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
-	MTA    bool   `name:"mta" help:"Look at the settings of Postfix too."`
-	postfixOption
+	MTA    bool   `name:"mta" help:"Look at the settings of the MTA too."`
+	mtaOption
 }
 
 // Run loads the configuration and opens all that can be opened without the

@@ -20,15 +20,16 @@ import (
 	"github.com/pec-milter/pec-milter/pec"
 )
 
-// postfixOption says which Postfix is meant.
-type postfixOption struct {
-	Postfix string `type:"path" placeholder:"DIR" help:"The directory of main.cf and master.cf, if it is not Postfix's own."`
+// mtaOption says which MTA is meant.
+type mtaOption struct {
+	Postfix  string `type:"path" placeholder:"DIR" xor:"mta" help:"The directory of main.cf and master.cf, if it is not Postfix's own."`
+	Sendmail string `type:"path" placeholder:"FILE" xor:"mta" help:"The sendmail.cf, if the MTA is Sendmail and it is not /etc/mail/sendmail.cf."`
 }
 
 type doctorCommand struct {
 	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration."`
 	JSON   bool   `name:"json" help:"One JSON object a line."`
-	postfixOption
+	mtaOption
 }
 
 // Run makes all checks, whatever the others found; the exit code is 0 only if
@@ -72,13 +73,29 @@ func printFindings(w io.Writer, found []doctor.Finding, asJSON bool) error {
 	return nil
 }
 
-// examine compares the settings of Postfix with ours.
-func (p *postfixOption) examine(ctx context.Context, c *config.Config) []doctor.Finding {
-	postfix := doctor.Postfix{Directory: p.Postfix, Run: runProgram}
-	return postfix.Check(ctx, doctor.MTA{
+// examine compares the settings of the MTA with ours.
+func (m *mtaOption) examine(ctx context.Context, c *config.Config) []doctor.Finding {
+	want := doctor.MTA{
 		Access: socket(c.Access.Listen), Incoming: socket(c.Incoming.Listen), Delivery: socket(c.Delivery.Listen),
-		Inject: c.Inject.Address, Domains: c.Provider.Domains, Peers: peers(c), ContentTimeout: c.MTA.ContentTimeout.Duration,
-	})
+		Inject: c.Inject.Address, Lifetime: socket(c.MTA.Lifetime),
+		Domains: c.Provider.Domains, Peers: peers(c), ContentTimeout: c.MTA.ContentTimeout.Duration,
+	}
+	if m.isSendmail() {
+		return (&doctor.Sendmail{File: m.Sendmail}).Check(want)
+	}
+	postfix := doctor.Postfix{Directory: m.Postfix, Run: runProgram}
+	return postfix.Check(ctx, want)
+}
+
+// isSendmail: so it was said; or nothing was, and this machine has no Postfix but a
+// sendmail.cf.
+func (m *mtaOption) isSendmail() bool {
+	if m.Sendmail != "" || m.Postfix != "" {
+		return m.Sendmail != ""
+	}
+	_, noPostfix := exec.LookPath("postconf")
+	_, noSendmail := os.Stat(doctor.SendmailFile)
+	return noPostfix != nil && noSendmail == nil
 }
 
 // peers are the domains of the other providers; none if the directory cannot be read,

@@ -24,6 +24,7 @@ type Postfix struct {
 type MTA struct {
 	Access, Incoming, Delivery Socket
 	Inject                     string   // host:port of the service without milter
+	Lifetime                   Socket   // that Sendmail asks; zero: none
 	Domains                    []string // certified, in lower case
 	Peers                      []string // the domains of all other providers, in lower case
 	ContentTimeout             time.Duration
