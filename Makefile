@@ -1,4 +1,6 @@
 # make demo    two PEC providers exchange a certified message (needs root)
+# make demo MTA=sendmail
+#              likewise, with Sendmail in the place of Postfix
 # make demo SCENARIO=all
 #              and then also refusals, viruses, failures, ordinary mail, time-outs
 # make test    everything, with real servers (needs root)
@@ -51,7 +53,7 @@ build-movable:
 # runs cannot give its exit code.
 demo: setup build $(if $(SCENARIO),build-movable)
 	@$(GO) build -o build/run-demo ./internal/integration/demo
-	@build/run-demo $(if $(KEEP),-keep) $(if $(SCENARIO),-scenario "$(SCENARIO)")
+	@build/run-demo $(if $(MTA),-mta "$(MTA)") $(if $(KEEP),-keep) $(if $(SCENARIO),-scenario "$(SCENARIO)")
 
 demo-stop:
 	@$(GO) run ./internal/integration/demo -stop
@@ -128,7 +130,7 @@ format:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: run gofmt -w on:" $$unformatted; exit 1; }
 
 setup:
-	@contrib/debian/setup.sh
+	@contrib/debian/setup.sh $(filter sendmail,$(MTA))
 
 clean:
 	rm -rf build

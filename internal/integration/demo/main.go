@@ -1,6 +1,6 @@
 // Command demo shows pec-milter at work, on this machine alone: two PEC
 // providers, alfa and beta, and an ordinary mail domain exchange a certified
-// message over real Postfix and Dovecot. "make demo" runs it. With a scenario it
+// message over real Postfix (or Sendmail) and Dovecot. "make demo" runs it. With a scenario it
 // goes on with what may befall a message: refusals, viruses, failures, ordinary
 // mail, time-outs; a table at the end has what was expected and what came.
 //
@@ -44,8 +44,12 @@ func main() {
 	keep := flag.Bool("keep", false, "leave the servers running, for a mail client")
 	stop := flag.Bool("stop", false, "stop what -keep left running")
 	name := flag.String("scenario", "", "after the main job play one scenario, or all")
+	mta := flag.String("mta", "postfix", "the mail server of the providers: postfix or sendmail")
 	flag.Parse()
 	chosen, err := choose(*name)
+	if *mta != "postfix" && *mta != "sendmail" {
+		err = errors.Join(err, fmt.Errorf("no mail server %q: postfix or sendmail", *mta))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
 		os.Exit(usage)
@@ -54,7 +58,7 @@ func main() {
 	defer cancel()
 	err = stopEarlier(*stop)
 	if err == nil && !*stop {
-		err = show(ctx, chosen, *keep)
+		err = show(ctx, chosen, *keep, *mta == "sendmail")
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
@@ -76,7 +80,7 @@ func stopEarlier(asked bool) error {
 }
 
 // show is the demo, from empty to stopped.
-func show(ctx context.Context, chosen []scenario, keep bool) (err error) {
+func show(ctx context.Context, chosen []scenario, keep, sendmail bool) (err error) {
 	if err := emptyResults(); err != nil {
 		return err
 	}
@@ -95,6 +99,7 @@ func show(ctx context.Context, chosen []scenario, keep bool) (err error) {
 		Contrib: filepath.Join(here, "contrib"),
 		Outlive: keep,
 
+		Sendmail:   sendmail,
 		TimeStamps: true,
 	})
 	if err != nil {

@@ -50,7 +50,7 @@ func (p *page) introduction() {
 func (p *page) world(s *stage) {
 	p.line("")
 	for _, provider := range s.world.Providers {
-		p.line("  %-9s %-17s Postfix, Dovecot, clamd, pec-milter, signing key on a SoftHSM token", provider.Name, provider.Domain)
+		p.line("  %-9s %-17s %s, Dovecot, clamd, pec-milter, signing key on a SoftHSM token", provider.Name, provider.Domain, provider.MTA())
 	}
 	p.line("  %-9s %-17s Postfix and Dovecot alone: ordinary mail", s.world.Ordinary.Name, s.world.Ordinary.Domain)
 	p.line("\n  Between the providers TLS is mandatory and verified.")
