@@ -15,6 +15,10 @@
 : "${PEC_SUBMISSIONS=submissions}"   # service for our users, TLS at once; empty: none
 : "${PEC_INJECT=127.0.0.1:10027}"    # where the notices of pec-milter come in: loopback
 : "${PEC_SOCKETS=pec-milter}"        # directory of pec-milter's sockets, below the queue directory
+: "${PEC_ACCESS_DOOR=unix:$PEC_SOCKETS/access.sock}"     # where it listens, as a socket of Postfix: the access door,
+: "${PEC_INCOMING_DOOR=unix:$PEC_SOCKETS/incoming.sock}" # the incoming door,
+: "${PEC_DELIVERY_DOOR=unix:$PEC_SOCKETS/delivery.sock}" # the delivery door (LMTP)
+: "${PEC_SASL=private/auth}"         # Dovecot's socket that authenticates users, likewise
 : "${PEC_MAX_SIZE=134217728}"        # bytes of the largest message that a user may submit
 : "${PEC_TLS_POLICY=}"               # table for peers; empty: texthash:CONFIG_DIR/pec-milter-tls-policy
 set -eu
@@ -216,7 +220,7 @@ check() {
 # cannot differ.
 write_domains() {
 	for domain in "$@"; do
-		printf '%s\tpec-milter:unix:%s/delivery.sock\n' "$domain" "$PEC_SOCKETS"
+		printf '%s\tpec-milter:%s\n' "$domain" "$PEC_DELIVERY_DOOR"
 	done >"$domains_file"
 	chmod 644 "$domains_file"
 }
@@ -273,7 +277,7 @@ ask_the_milter() {
 	set_main 'milter_content_timeout=300s'
 	# What sendmail(1) and cron send is judged like mail from the world; else any
 	# local user could forge a notification.
-	set_main "non_smtpd_milters=unix:$PEC_SOCKETS/incoming.sock"
+	set_main "non_smtpd_milters=$PEC_INCOMING_DOOR"
 	# Postfix's own bounces are not: those for our users come by the delivery
 	# door, which makes signed notices of them.
 	set_main 'internal_mail_filter_classes='
@@ -302,10 +306,10 @@ route() {
 	# A domain in relay_domains, without relay_recipient_maps: an unknown user is
 	# accepted at RCPT, and the sender gets a signed notice, not a bounce.
 	before relay_domains "texthash:$domains_file"
-	before transport_maps "inline:{{$outbox=pec-milter:unix:$PEC_SOCKETS/delivery.sock}}, texthash:$domains_file"
+	before transport_maps "inline:{{$outbox=pec-milter:$PEC_DELIVERY_DOOR}}, texthash:$domains_file"
 	edit -M "pec-milter/unix=pec-milter unix - - n - - lmtp"
 	# About 16 messages use one connection.
-	set_service pec-milter/unix "lmtp_connection_cache_destinations=$PEC_SOCKETS/delivery.sock"
+	set_service pec-milter/unix "lmtp_connection_cache_destinations=${PEC_DELIVERY_DOOR#*:}"
 	set_main 'pec-milter_destination_recipient_limit=50'
 }
 
@@ -344,7 +348,7 @@ incoming_service() {
 	service=$PEC_INCOMING/inet
 	make_smtpd "$PEC_INCOMING"
 	keep_as_is "$service"
-	set_service "$service" "smtpd_milters=unix:$PEC_SOCKETS/incoming.sock" \
+	set_service "$service" "smtpd_milters=$PEC_INCOMING_DOOR" \
 		"message_size_limit=$((PEC_MAX_SIZE + PEC_MAX_SIZE / 8))" \
 		'smtpd_sasl_auth_enable=no' 'smtpd_relay_restrictions=reject_unauth_destination'
 	case $(value smtpd_tls_security_level) in
@@ -358,10 +362,10 @@ submission_service() {
 	service=$1/inet
 	make_smtpd "$1"
 	keep_as_is "$service"
-	set_service "$service" 'syslog_name=postfix/submission' "smtpd_milters=unix:$PEC_SOCKETS/access.sock" \
+	set_service "$service" 'syslog_name=postfix/submission' "smtpd_milters=$PEC_ACCESS_DOOR" \
 		"message_size_limit=$PEC_MAX_SIZE" \
 		'smtpd_tls_security_level=encrypt' 'smtpd_tls_auth_only=yes' \
-		'smtpd_sasl_auth_enable=yes' 'smtpd_sasl_type=dovecot' 'smtpd_sasl_path=private/auth' \
+		'smtpd_sasl_auth_enable=yes' 'smtpd_sasl_type=dovecot' "smtpd_sasl_path=$PEC_SASL" \
 		'smtpd_sasl_security_options=noanonymous' \
 		'smtpd_client_restrictions=' 'smtpd_helo_restrictions=' 'smtpd_sender_restrictions=' \
 		'smtpd_relay_restrictions=permit_sasl_authenticated,reject' \

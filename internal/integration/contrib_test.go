@@ -169,3 +169,35 @@ func TestPostfixRefusesWhatWouldLoseMail(t *testing.T) {
 		})
 	}
 }
+
+// TestPostfixOtherSockets: all of them have another place, and none is left behind.
+func TestPostfixOtherSockets(t *testing.T) {
+	dir := postfixConfig(t)
+	for name, socket := range map[string]string{
+		"PEC_ACCESS_DOOR": "inet:127.0.0.1:10025", "PEC_INCOMING_DOOR": "inet:127.0.0.1:10026", "PEC_DELIVERY_DOOR": "inet:127.0.0.1:10024",
+		"PEC_SASL": "/sockets/auth",
+	} {
+		t.Setenv(name, socket)
+	}
+	contribPostfix(t, dir, "apply", "alfa.example")
+	domains, err := os.ReadFile(filepath.Join(dir, "pec-milter-domains"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := settings(t, dir) + string(domains)
+	for _, want := range []string{
+		"submission inet n - n - - smtpd", "smtpd_milters=inet:127.0.0.1:10025", "smtpd_milters=inet:127.0.0.1:10026", "non_smtpd_milters = inet:127.0.0.1:10026",
+		"outbox.pec-milter.invalid=pec-milter:inet:127.0.0.1:10024", "alfa.example\tpec-milter:inet:127.0.0.1:10024",
+		"lmtp_connection_cache_destinations=127.0.0.1:10024", "smtpd_sasl_path=/sockets/auth",
+	} {
+		if !strings.Contains(squeezed(got), squeezed(want)) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "unix:pec-milter") || strings.Contains(got, "private/auth") {
+		t.Errorf("sockets below the queue directory are left in\n%s", got)
+	}
+}
+
+// squeezed has one space for each stretch of white space.
+func squeezed(text string) string { return strings.Join(strings.Fields(text), " ") }
