@@ -6,6 +6,8 @@
 # make test    everything, with real servers (needs root)
 # make faults  faults under load at every step, for most of an hour (needs root)
 # make nodes   two nodes of a provider, and what can befall them (needs root)
+# make containers
+#              contrib/docker: two providers in containers, one of them killed under load (needs root)
 # make bench   what pec-milter costs, beside others, in 20 minutes (needs root)
 # make bench QUICK=1
 #              the same in a few minutes
@@ -19,7 +21,7 @@
 # make deb     the Debian package, in build
 # make clean
 #
-# demo, test, faults, nodes, bench and deb do all of their own set-up on Debian 12: contrib/debian/setup.sh.
+# demo, test, faults, nodes, containers, bench and deb do all of their own set-up on Debian 12: contrib/debian/setup.sh.
 
 GO          ?= go
 FUZZTIME    ?= 60s
@@ -31,7 +33,7 @@ TEST_BUILD = movableclock,faults
 # PKCS#11 and the race detector are C.
 export CGO_ENABLED = 1
 
-.PHONY: build static deb build-movable demo demo-stop test faults nodes bench bench-log check explore fuzz format clean setup
+.PHONY: build static deb build-movable demo demo-stop test faults nodes containers bench bench-log check explore fuzz format clean setup
 
 build:
 	$(GO) build -o build/pec-milter ./cmd/pec-milter
@@ -91,6 +93,11 @@ nodes: setup
 	NODES_TABLE=$(CURDIR)/build/nodes.txt NODES=$(NODES) \
 		$(GO) test -count=1 -v -timeout 60m -tags integration,nodes -run 'TestNodes$$' ./internal/integration
 
+# make test has pec-milter alone in a container.
+containers:
+	@contrib/debian/setup.sh test
+	$(GO) test -count=1 -v -timeout 60m -tags integration,containers -run 'TestContainers$$' ./internal/integration
+
 # The results are left in build/bench; docs/performance.md says how to read them.
 bench:
 	@contrib/debian/setup.sh bench
@@ -100,9 +107,9 @@ bench:
 
 check: format
 	$(GO) vet ./...
-	$(GO) vet -tags integration,faults,nodes ./internal/integration/...
+	$(GO) vet -tags integration,faults,nodes,containers ./internal/integration/...
 	$(STATICCHECK) -tags integration ./...
-	$(STATICCHECK) -tags integration,faults,nodes ./internal/integration/...
+	$(STATICCHECK) -tags integration,faults,nodes,containers ./internal/integration/...
 	$(STATICCHECK) -tags $(TEST_BUILD) ./cmd/...
 	$(STATICCHECK) -tags measured ./cmd/...
 	$(GO) test -race -count=1 -timeout 30m ./...

@@ -6,7 +6,7 @@
 #   contrib/debian/setup.sh
 #   contrib/debian/setup.sh bench    and what "make bench" compares with
 #   contrib/debian/setup.sh test     and what "make test" judges units and package with,
-#                                    and Sendmail, unpacked, not installed
+#                                    Sendmail, unpacked, not installed, and a Docker engine
 #   contrib/debian/setup.sh sendmail what "make demo MTA=sendmail" needs
 #   contrib/debian/setup.sh package  what "make deb" needs, alone
 #
@@ -25,6 +25,8 @@ compared='opendkim amavisd-new'
 makers='gcc libc6-dev binutils go-md2man ca-certificates'
 # The judges of units, pages and package: lintian alone is a hundred small packages.
 judges="$makers systemd man-db lintian"
+# The engine, Compose, and what makes an image of Debian where no registry is reached.
+containers='docker.io docker-compose mmdebstrap'
 
 # Sendmail cannot be installed beside Postfix: its packages are unpacked into a tree of their
 # own, and what they need beside it is installed.
@@ -41,7 +43,7 @@ main() {
 	case ${1-} in
 	'') ;;
 	bench) packages="$packages $compared" ;;
-	test) packages="$packages $judges $sendmail_needs" ;;
+	test) packages="$packages $judges $sendmail_needs $(missing_engine)" ;;
 	sendmail) packages="$packages $sendmail_needs" ;;
 	package) packages=$makers ;;
 	*)
@@ -108,6 +110,17 @@ check_machine() {
 		printf '%s' "$faults" >&2
 		exit 69
 	fi
+}
+
+# missing_engine leaves alone an engine that is not Debian's.
+missing_engine() {
+	for package in $containers; do
+		case $package in
+		docker.io) command -v dockerd ;;
+		docker-compose) docker compose version || command -v docker-compose ;;
+		*) false ;;
+		esac >/dev/null 2>&1 || echo "$package"
+	done
 }
 
 fault() {
