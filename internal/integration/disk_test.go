@@ -32,6 +32,13 @@ func (s *stage) fullDisk(_ *bytes.Buffer, _ *testscript.TestScript, args []strin
 	err = moveState(p, func(dir string) error {
 		return syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", size+more))
 	})
+	if err == nil {
+		// It listens before it opens the database, and would not start on a full disk.
+		err = waitFor("the doors of "+p.Name, patience, func() error {
+			_, err := p.Command("healthcheck", "--config", p.ConfigFile())
+			return err
+		})
+	}
 	if err != nil {
 		return err
 	}
