@@ -321,7 +321,7 @@ func TestQueriesUseIndexesPostgreSQL(t *testing.T) {
 		"SELECT own FROM verdicts WHERE digest = '\\x01' AND certificate = '\\x02'":                                "verdicts_pkey",
 		"SELECT outcome FROM outcomes WHERE key = '\\x01'":                                                         "outcomes_pkey",
 		"SELECT id FROM waits WHERE over_at IS NULL AND since <= 1 ORDER BY since, id, recipient":                  "waits_open",
-		"UPDATE waits SET taken_at = 1 WHERE id = 'x' AND recipient = 'r'":                                         "waits_pkey",
+		"UPDATE waits SET first_at = 1 WHERE id = 'x' AND recipient = 'r'":                                         "waits_pkey",
 	}
 	for query, want := range tests {
 		plan, err := explain(log.db, query)

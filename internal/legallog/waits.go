@@ -4,11 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
-	"github.com/pec-milter/pec-milter/pec"
 )
 
 const waitColumns = "id, recipient, transaction_id, since, taken_at, first_at, last_at"
@@ -28,17 +26,21 @@ func await(ctx context.Context, tx *transaction, waits []point.Wait) error {
 
 // settle records what is waited for no more.
 func settle(ctx context.Context, tx *transaction, settled point.Settlement, at time.Time) error {
-	if err := await(ctx, tx, slices.Concat(settled.Taken, settled.Ended)); err != nil {
+	if err := settleWaits(ctx, tx, settled.Taken, "taken_at", at); err != nil {
 		return err
 	}
-	for _, w := range settled.Taken {
-		if err := updateWait(ctx, tx, w, "taken_at = COALESCE(taken_at, $3)", "", at); err != nil {
-			return err
-		}
-	}
-	for _, w := range settled.Ended {
-		if err := updateWait(ctx, tx, w, "over_at = COALESCE(over_at, $3)", "", at); err != nil {
-			return err
+	return settleWaits(ctx, tx, settled.Ended, "over_at", at)
+}
+
+// settleWaits records when something came for waits: the first time stays. A wait that
+// is not there yet begins with it.
+func settleWaits(ctx context.Context, tx *transaction, waits []point.Wait, column string, at time.Time) error {
+	for _, w := range waits {
+		_, err := tx.ExecContext(ctx, "INSERT INTO waits (id, recipient, transaction_id, since, "+column+`) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (id, recipient) DO UPDATE SET `+column+" = COALESCE(waits."+column+", excluded."+column+")",
+			text(w.ID), text(w.Recipient), w.Transaction[:], micros(w.Since), micros(at))
+		if err != nil {
+			return fmt.Errorf("recording the wait of %s for %s: %w", w.ID, w.Recipient, err)
 		}
 	}
 	return nil
@@ -70,14 +72,11 @@ func (l *Log) DecideLast(ctx context.Context, w point.Wait, at time.Time) (point
 
 // updateWait changes one wait, if it meets the condition.
 func (l *Log) updateWait(ctx context.Context, w point.Wait, set, condition string, at time.Time) error {
-	return l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		return updateWait(ctx, tx, w, set, condition, at)
+	err := l.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
+			text(w.ID), text(w.Recipient), micros(at))
+		return err
 	})
-}
-
-func updateWait(ctx context.Context, tx *transaction, w point.Wait, set, condition string, at time.Time) error {
-	_, err := tx.ExecContext(ctx, "UPDATE waits SET "+set+" WHERE id = $1 AND recipient = $2 "+condition,
-		text(w.ID), text(pec.CanonicalAddress(w.Recipient)), micros(at))
 	if err != nil {
 		return fmt.Errorf("recording the wait of %s for %s: %w", w.ID, w.Recipient, err)
 	}
