@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// rule is a setting of Postfix that we depend on. contrib/postfix sets them, and has
-// the reasons at length; a test keeps the two the same.
+// rule is a setting of the MTA that we depend on. contrib/postfix and contrib/sendmail
+// set them, and have the reasons at length; a test keeps the two the same.
 type rule struct {
 	name string
-	want string // what contrib/postfix sets
+	want string // what contrib sets
 	why  string // what happens otherwise
 	// meets tells whether another value does as well; nil: only want does.
 	meets func(value, want string) bool
@@ -128,17 +128,19 @@ func atLeast(value, want string) bool {
 	return ok && v >= w
 }
 
+// timeUnits are those of both MTAs.
+var timeUnits = map[byte]time.Duration{
+	's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour,
+}
+
 // postfixTime reads a time of Postfix's: "300s", "24h", "1d". Without a unit it
 // depends on the setting, and is not understood, but for 0.
 func postfixTime(text string) (time.Duration, bool) {
-	units := map[byte]time.Duration{
-		's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour,
-	}
 	if text == "" || text == "0" {
 		return 0, text == "0"
 	}
 	n, err := strconv.Atoi(text[:len(text)-1])
-	unit, found := units[text[len(text)-1]]
+	unit, found := timeUnits[text[len(text)-1]]
 	return time.Duration(n) * unit, err == nil && found
 }
 

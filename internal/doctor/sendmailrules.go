@@ -36,7 +36,7 @@ func sendmailRules() []rule {
 			"authwarnings, and goaway with it, adds a field: " + changed, noWarnings},
 		{"Timeout.queuereturn", "5d", day, atLeastOf(48 * time.Hour)},
 		{"DoubleBounceAddress", "", "bounces of bounces would be mail of nobody's", nil},
-		{"AuthOptions", "A,p,y", "passwords would pass in clear", contains("p")},
+		{"AuthOptions", "A,p,y", "passwords would pass in clear", needsPrivacy},
 		{"ServerSSLOptions", "+SSL_OP_NO_SSLv2 +SSL_OP_NO_SSLv3 +SSL_OP_NO_TLSv1 +SSL_OP_NO_TLSv1_1 +SSL_OP_CIPHER_SERVER_PREFERENCE", tls, noOldSSL},
 		{"ClientSSLOptions", "+SSL_OP_NO_SSLv2 +SSL_OP_NO_SSLv3 +SSL_OP_NO_TLSv1 +SSL_OP_NO_TLSv1_1", tls, noOldSSL},
 	}
@@ -82,16 +82,8 @@ func noWarnings(value, _ string) bool {
 	return true
 }
 
-func contains(letters string) func(value, want string) bool {
-	return func(value, _ string) bool {
-		for _, l := range letters {
-			if !strings.ContainsRune(value, l) {
-				return false
-			}
-		}
-		return true
-	}
-}
+// needsPrivacy: p, no password in clear.
+func needsPrivacy(value, _ string) bool { return strings.Contains(value, "p") }
 
 func noOldSSL(value, _ string) bool {
 	return hasAll(strings.ReplaceAll(value, "+", ","), "ssl_op_no_tlsv1,ssl_op_no_tlsv1_1")
@@ -115,12 +107,9 @@ func sendmailTime(text string) (total time.Duration, ok bool) {
 	if text == "0" {
 		return 0, true
 	}
-	units := map[byte]time.Duration{
-		's': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour,
-	}
 	number := ""
 	for n := range len(text) {
-		unit, isUnit := units[text[n]]
+		unit, isUnit := timeUnits[text[n]]
 		switch {
 		case text[n] >= '0' && text[n] <= '9':
 			number += text[n : n+1]
