@@ -24,10 +24,19 @@ type crash struct {
 	from, to string
 }
 
-func readCrash(args []string) (crash, error) {
+// readCrash reads TIMES FROM TO, and finds the provider of one of the two.
+func (s *stage) readCrash(args []string, whose func(crash) string) (crash, *Provider, error) {
 	times, err := strconv.Atoi(args[0])
-	return crash{times, args[1], args[2]}, err
+	if err != nil {
+		return crash{}, nil, err
+	}
+	c := crash{times, args[1], args[2]}
+	p, err := s.providerOf(whose(c))
+	return c, p, err
 }
+
+func sender(c crash) string    { return c.from }
+func recipient(c crash) string { return c.to }
 
 // message is the i-th message; its Message-ID has the sender's name in it.
 func (c crash) message(i int) Mail {
@@ -39,11 +48,7 @@ func (c crash) message(i int) Mail {
 // crashAfterAccess kills the sender's pec-milter at some moment right after the
 // client had its 250: mostly before the queue has delivered anything.
 func (s *stage) crashAfterAccess(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	c, err := readCrash(args)
-	if err != nil {
-		return err
-	}
-	p, err := s.providerOf(c.from)
+	c, p, err := s.readCrash(args, sender)
 	if err != nil {
 		return err
 	}
@@ -65,11 +70,7 @@ func (s *stage) crashAfterAccess(_ *bytes.Buffer, _ *testscript.TestScript, args
 // store has said 250 and pec-milter has not heard it: the message is in the
 // mailbox, and the receipt is owed.
 func (s *stage) crashAfterStore(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	c, err := readCrash(args)
-	if err != nil {
-		return err
-	}
-	p, err := s.providerOf(c.to)
+	c, p, err := s.readCrash(args, recipient)
 	if err != nil {
 		return err
 	}
@@ -83,11 +84,7 @@ func (s *stage) crashAfterStore(_ *bytes.Buffer, _ *testscript.TestScript, args 
 
 // crashAfterInject does the same when Postfix has said 250 to a notice.
 func (s *stage) crashAfterInject(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	c, err := readCrash(args)
-	if err != nil {
-		return err
-	}
-	p, err := s.providerOf(c.to)
+	c, p, err := s.readCrash(args, recipient)
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,7 @@ const mtaKills = 5
 // submit a message each, and each submits it again until it has a 250. Whatever an
 // attempt had come to, there is one message in the end.
 func (s *stage) crashMTA(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	c, err := readCrash(args)
-	if err != nil {
-		return err
-	}
-	p, err := s.providerOf(c.from)
+	c, p, err := s.readCrash(args, sender)
 	if err != nil {
 		return err
 	}

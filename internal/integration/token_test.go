@@ -39,14 +39,11 @@ type absence struct {
 // for some time, the files are moved back. Whatever is refused must be with 451, and the
 // first acceptance come within 10 s, or ten times what a submission took before.
 func (s *stage) tokenAway(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	c, err := readCrash(args)
+	c, p, err := s.readCrash(args, sender)
 	if err != nil {
 		return err
 	}
-	a := &absence{crash: c, failed: make(chan error, tokenClients)}
-	if a.sender, err = s.providerOf(c.from); err != nil {
-		return err
-	}
+	a := &absence{crash: c, sender: p, failed: make(chan error, tokenClients)}
 	var all sync.WaitGroup
 	for range tokenClients {
 		all.Go(a.client)
