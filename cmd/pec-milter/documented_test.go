@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,19 +34,9 @@ func inBlocks(text string) (lines [][]string) {
 func documentedCommands(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, pattern := range []string{"README*.md", "docs/*.md", "contrib/*/README.md"} {
-		files, err := filepath.Glob(filepath.Join("../..", pattern))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v, no files", pattern, err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range slices.Concat(span.FindAllStringSubmatch(string(text), -1), inBlocks(string(text))) {
-				found[strings.TrimSpace(m[1])] = file
-			}
+	for file, text := range texts(t, "../../README*.md", "../../docs/*.md", "../../contrib/*/README.md") {
+		for _, m := range slices.Concat(span.FindAllStringSubmatch(text, -1), inBlocks(text)) {
+			found[strings.TrimSpace(m[1])] = file
 		}
 	}
 	if len(found) < 30 {
@@ -89,10 +80,15 @@ func TestDocumentedCommands(t *testing.T) {
 // everythingRun is the text of what runs commands of pec-milter.
 func everythingRun(t *testing.T) string {
 	t.Helper()
-	var all strings.Builder
-	for _, pattern := range []string{
-		"testdata/*.txtar", "*_test.go", "../../internal/integration/testdata/*.txtar", "../../internal/integration/*.go", "../../internal/integration/*/*.go",
-	} {
+	return strings.Join(slices.Collect(maps.Values(texts(t, "testdata/*.txtar", "*_test.go",
+		"../../internal/integration/testdata/*.txtar", "../../internal/integration/*.go", "../../internal/integration/*/*.go"))), "\n")
+}
+
+// texts are the files of some patterns, each of which has some.
+func texts(t *testing.T, patterns ...string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, pattern := range patterns {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, no files", pattern, err)
@@ -102,8 +98,8 @@ func everythingRun(t *testing.T) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all.Write(text)
+			all[file] = string(text)
 		}
 	}
-	return all.String()
+	return all
 }

@@ -55,20 +55,26 @@ func evidenceSite(t *testing.T) (config string) {
 	return config
 }
 
-// appendMessages logs a message from a holder to another one of the same provider,
-// among others.
-func appendMessages(t *testing.T, path string) {
+// openLog opens a legal log in a file, of the node mx1, until the test ends.
+func openLog(t *testing.T, path string) (*legallog.Log, *sql.DB) {
 	t.Helper()
 	db, err := sql.Open("sqlite", legallog.SQLiteDSN(path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
 	log, err := legallog.Open(db, "mx1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	t.Cleanup(func() { log.Close(); db.Close() })
+	return log, db
+}
+
+// appendMessages logs a message from a holder to another one of the same provider,
+// among others.
+func appendMessages(t *testing.T, path string) {
+	t.Helper()
+	log, _ := openLog(t, path)
 	var rows []point.Event
 	e := point.Event{
 		Time: time.Now().Add(-time.Hour), Kind: point.EventAccepted, Door: point.AccessDoor, ID: evidenceID, Reference: "<user1@client.example>",

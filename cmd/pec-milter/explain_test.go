@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -72,16 +70,7 @@ func TestExplain(t *testing.T) {
 // both; IN-11, what a message says stays on its line.
 func TestExplainQueueID(t *testing.T) {
 	config := evidenceSite(t)
-	db, err := sql.Open("sqlite", legallog.SQLiteDSN(filepath.Join(filepath.Dir(config), "pec.db")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	log, err := legallog.Open(db, "mx1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+	log, _ := openLog(t, filepath.Join(filepath.Dir(config), "pec.db"))
 	e := point.Event{
 		Time: time.Now(), Kind: point.EventRefused, Door: point.IncomingDoor, QueueID: "4fXyZ1", Sender: "a\r\n\x1b[31m@x.example",
 		Recipients: []pec.Recipient{{Address: "anna@pec.alfa.example", Kind: pec.Certified}}, Detail: "not wanted",

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/pec-milter/pec-milter/internal/legallog"
 	"github.com/pec-milter/pec-milter/internal/point"
 	"github.com/pec-milter/pec-milter/pec"
 )
@@ -15,16 +13,7 @@ import (
 // TestSubmissions: what Sendmail is told comes from the legal log: the messages that the
 // access door took with that queue id, and nothing else that has it.
 func TestSubmissions(t *testing.T) {
-	db, err := sql.Open("sqlite", legallog.SQLiteDSN(filepath.Join(t.TempDir(), "pec.db")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	log, err := legallog.Open(db, "mx1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
+	log, db := openLog(t, filepath.Join(t.TempDir(), "pec.db"))
 	accepted := point.Event{
 		Time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), Kind: point.EventAccepted, Door: point.AccessDoor, QueueID: "6AU0A9kv011406",
 		ID: "a@alfa.example", Sender: "a@alfa.example", Recipients: []pec.Recipient{{Address: "b@beta.example", Kind: pec.Certified}},
