@@ -1,8 +1,8 @@
 #!/bin/sh
 # Two providers for a trial, alfa and beta, and a letter from the one to the other.
 #
-#   trial make      writes all that compose.yml mounts: throw-away keys, certificates for 30
-#                   days, passwords, users, configurations. What is there already stays.
+#   trial make      writes all that compose.yml mounts: throw-away keys, certificates for a
+#                   year, passwords, users, configurations. What is there already stays.
 #   trial letter    sends a certified message from mario@alfa.example to anna@beta.example, waits
 #                   for what is due in the mailboxes, and verifies each message.
 #

@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// Redis is the place of the progress and the leases of messages that several nodes
-// can share. Without **addresses** it is not used, and then the other keys are an
-// error. While Redis does not answer, mail gets 451. It may be lost at any time: the
-// database has what counts. What must be set in Redis is in
-// `contrib/redis/README.md`.
+// Redis is where several nodes tell each other who works on which message just now.
+// Without **addresses** it is not used, and then the other keys are an error. While
+// Redis does not answer, mail gets 451. It may be lost at any time: the database has
+// what counts. What must be set in Redis is in `contrib/redis/README.md`.
 type Redis struct {
 	// Addresses: list of sockets. One is a server. Several are servers of a Cluster, all
 	// by TCP. With **master** they are Sentinels.
