@@ -1,43 +1,25 @@
 package lmtpdeliver
 
 import (
-	"errors"
 	"net"
-	"sync"
+
+	"github.com/pec-milter/pec-milter/internal/overload"
 )
 
-// connections knows which connections are open and which of them are at work:
-// go-smtp waits for all alike when it shuts down. Its zero value is ready.
-type connections struct {
-	mu      sync.Mutex
-	working map[*connection]bool // of all open ones
-	closing bool
-}
-
 // connection is one connection of the MTA.
-type connection struct {
-	net.Conn
-	all *connections
-}
+type connection struct{ *overload.Connection }
 
-// listener hands out connections that are known.
-type listener struct {
-	net.Listener
-	all *connections
-}
+// listener hands them out. The one in it gives connections that are known: go-smtp
+// waits for all alike when it shuts down.
+type listener struct{ net.Listener }
 
-// Accept waits for the next connection; after closeIdle there is none.
+// Accept waits for the next connection.
 func (l *listener) Accept() (net.Conn, error) {
-	if l.all.isClosing() {
-		return nil, errors.Join(net.ErrClosed, l.Close())
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{conn, l.all}
-	l.all.set(c, false)
-	return c, nil
+	return &connection{conn.(*overload.Connection)}, nil
 }
 
 // Write leaves out one line that go-smtp cannot be told to leave out, and that
@@ -46,50 +28,5 @@ func (c *connection) Write(p []byte) (int, error) {
 	if string(p) == "250-CHUNKING\r\n" {
 		return len(p), nil
 	}
-	return c.Conn.Write(p)
-}
-
-// Close closes the connection and forgets it.
-func (c *connection) Close() error {
-	c.all.mu.Lock()
-	delete(c.all.working, c)
-	c.all.mu.Unlock()
-	return c.Conn.Close()
-}
-
-func (a *connections) isClosing() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.closing
-}
-
-// set notes whether a connection is at work. One that comes to rest while the
-// server is shutting down is closed.
-func (a *connections) set(c *connection, working bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.working == nil {
-		a.working = make(map[*connection]bool)
-	}
-	a.working[c] = working
-	if a.closing && !working {
-		c.Conn.Close()
-	}
-}
-
-// closeIdle closes the connections that are not at work, now and from now on.
-func (a *connections) closeIdle() { a.close(false) }
-
-// closeAll closes all connections.
-func (a *connections) closeAll() { a.close(true) }
-
-func (a *connections) close(all bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closing = true
-	for c, working := range a.working {
-		if all || !working {
-			c.Conn.Close()
-		}
-	}
+	return c.Connection.Write(p)
 }

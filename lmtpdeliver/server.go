@@ -69,7 +69,7 @@ type Config struct {
 type Server struct {
 	config      Config
 	library     *smtp.Server
-	connections connections
+	connections overload.Connections
 	places      *overload.Places
 	panics      atomic.Int64
 	base        context.Context // ends when the server is shut down
@@ -99,7 +99,7 @@ func NewServer(c Config) *Server {
 // Serve takes connections until Shutdown, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	l = overload.Listener(l, s.config.MaxConnections, s.config.Log)
-	return s.library.Serve(&listener{l, &s.connections})
+	return s.library.Serve(&listener{s.connections.Listener(l)})
 }
 
 // Shutdown takes no more connections, closes those that are idle (an MTA keeps
@@ -108,10 +108,10 @@ func (s *Server) Serve(l net.Listener) error {
 // returns the error of ctx: the MTA tries those messages again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
-	s.connections.closeIdle()
+	s.connections.CloseIdle()
 	err := s.library.Shutdown(ctx)
 	if ctx.Err() != nil {
-		s.connections.closeAll()
+		s.connections.CloseAll()
 	}
 	return err
 }

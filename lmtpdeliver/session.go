@@ -58,7 +58,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		return answer(noBDAT)
 	}
 	t := s.t
-	s.connection.all.set(s.connection, true)
+	s.connection.Working(true)
 	if err := t.read(r, s.server.config.Clock); err != nil {
 		s.drain(r)
 		return s.server.reply(t, "DATA", err)
@@ -85,7 +85,7 @@ func (s *session) Data(io.Reader) error { return answer(tryAgain) }
 // Reset ends the transaction; go-smtp calls it also after the last reply.
 func (s *session) Reset() {
 	s.Logout()
-	s.connection.all.set(s.connection, false)
+	s.connection.Working(false)
 }
 
 // Logout ends the session.

@@ -26,55 +26,47 @@ type Config struct {
 
 // Server answers a Sendmail's questions, each connection by itself.
 type Server struct {
-	config Config
-	ctx    context.Context // until Shutdown gives up
-	cancel context.CancelFunc
-	open   sync.WaitGroup
-
-	mu        sync.Mutex
-	stopping  bool
-	listeners []net.Listener
-	conns     map[net.Conn]bool // true: it is at work
+	config      Config
+	connections overload.Connections
+	open        sync.WaitGroup
+	serving     context.Context // until Shutdown begins
+	stop        context.CancelFunc
+	answering   context.Context // until Shutdown gives up
+	cutOff      context.CancelFunc
 }
 
 // NewServer makes a server that serves nothing yet.
 func NewServer(c Config) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &Server{config: c, ctx: ctx, cancel: cancel, conns: map[net.Conn]bool{}}
+	s := &Server{config: c}
+	s.serving, s.stop = context.WithCancel(context.Background())
+	s.answering, s.cutOff = context.WithCancel(context.Background())
+	return s
 }
 
 // Serve answers on the connections of a listener, and closes it at the end. After
 // Shutdown it gives nil.
 func (s *Server) Serve(l net.Listener) error {
-	l = overload.Listener(l, s.config.MaxConnections, s.config.Log)
+	l = s.connections.Listener(overload.Listener(l, s.config.MaxConnections, s.config.Log))
 	defer l.Close()
-	s.mu.Lock()
-	s.listeners = append(s.listeners, l)
-	stopping := s.stopping
-	s.mu.Unlock()
-	for !stopping {
+	defer context.AfterFunc(s.serving, func() { l.Close() })()
+	for {
 		conn, err := l.Accept()
 		switch {
-		case errors.Is(err, net.ErrClosed) && s.isStopping():
+		case errors.Is(err, net.ErrClosed) && s.serving.Err() != nil:
 			return nil
 		case err != nil:
 			return err
 		}
-		s.open.Add(1)
-		go func() {
-			defer s.open.Done()
-			s.answer(conn)
-		}()
-		stopping = s.isStopping()
+		s.open.Go(func() { s.answer(conn.(*overload.Connection)) })
 	}
-	return nil
 }
 
 // Shutdown takes no more questions and waits for the answers under way; when ctx is
 // done before, they are cut off, and its error is given.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
-	defer s.cancel()
+	s.connections.CloseIdle()
+	defer s.cutOff()
 	ended := make(chan struct{})
 	go func() { s.open.Wait(); close(ended) }()
 	select {
@@ -82,43 +74,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	s.cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for conn := range s.conns {
-		conn.Close()
-	}
+	s.cutOff()
+	s.connections.CloseAll()
 	return ctx.Err()
-}
-
-// stop closes the listeners, and the connections that wait for a question.
-func (s *Server) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopping = true
-	for _, l := range s.listeners {
-		l.Close()
-	}
-	for conn, working := range s.conns {
-		if !working {
-			conn.Close()
-		}
-	}
-}
-
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
-}
-
-// begin tells whether a connection may be served, from its beginning and from the end
-// of each question; working: a question has come.
-func (s *Server) begin(conn net.Conn, working bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[conn] = working
-	return working || !s.stopping
 }
 
 // How long a client may be silent between two questions, and how long a question and
@@ -129,23 +87,21 @@ const (
 )
 
 // answer serves one connection until its end.
-func (s *Server) answer(conn net.Conn) {
+func (s *Server) answer(conn *overload.Connection) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.config.Log.Error("panic in the lifetime socket: the connection is closed", "panic", p, "stack", string(debug.Stack()))
 		}
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
 		conn.Close()
 	}()
 	in := bufio.NewReaderSize(conn, 16)
-	for s.begin(conn, false) {
+	for {
+		conn.Working(false)
 		_ = conn.SetDeadline(s.config.Now().Add(idleTime)) // a connection that is gone fails at once below
 		if _, err := in.Peek(1); err != nil {
 			return
 		}
-		s.begin(conn, true)
+		conn.Working(true)
 		_ = conn.SetDeadline(s.config.Now().Add(questionTime))
 		question, err := readNetstring(in)
 		if err != nil {
@@ -166,7 +122,7 @@ func (s *Server) reply(question string) string {
 	if !found {
 		return "TEMP no question of the form MAP QUEUEID/RECIPIENT"
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, questionTime/2)
+	ctx, cancel := context.WithTimeout(s.answering, questionTime/2)
 	defer cancel()
 	expired, err := s.config.Expired(ctx, queueID, recipient)
 	switch {

@@ -1,6 +1,7 @@
 // Package overload keeps what a door does at once within bounds: messages that
 // are worked on, connections that are open. What is over the bounds is told to
-// come again, and stays in the queue it came from.
+// come again, and stays in the queue it came from. It also knows which connections
+// rest, for a shutdown.
 package overload
 
 import (
