@@ -121,6 +121,10 @@ type token struct {
 	silent  atomic.Bool   // the last probe found that it does not sign
 	counts  counts
 
+	// opening is held by the one call that opens, before mu. Who finds that it was
+	// done since needs no mu for writing, which a signature that hangs would deny.
+	opening sync.Mutex
+
 	// mu is held for reading while signing, for writing while opening: a
 	// session is never closed under a signature.
 	mu      sync.RWMutex
@@ -242,14 +246,13 @@ func (t *token) try(call func(session) ([]byte, error)) ([]byte, session, error)
 // reopen replaces a lost session (nil: none was open), unless that was done
 // since.
 func (t *token) reopen(lost session) error {
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if now, refused := t.current(); refused != nil || now != lost {
+		return refused
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.refused != nil {
-		return t.refused
-	}
-	if t.session != lost {
-		return nil
-	}
 	if lost != nil {
 		t.counts.lost.Add(1)
 	}
@@ -267,6 +270,13 @@ func (t *token) reopen(lost session) error {
 	t.session = opened
 	t.counts.open.Store(true)
 	return nil
+}
+
+// current is the session at hand, nil if there is none, and why there never will be.
+func (t *token) current() (session, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.session, t.refused
 }
 
 // drop closes the session, if one is open.

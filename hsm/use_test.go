@@ -16,7 +16,8 @@ func TestTokenUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := &fakeSession{name: "A", hang: make(chan struct{})}
 		gone := fmt.Errorf("%w: device removed", errLost)
-		fake := &fakeToken{next: []any{&fakeSession{err: gone}, hung, &fakeSession{err: gone}, fmt.Errorf("no such token")}}
+		first := &fakeSession{err: gone}
+		fake := &fakeToken{next: []any{first, hung, &fakeSession{err: gone}, fmt.Errorf("no such token")}}
 		one := newToken(fake.open, time.Minute, 2, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		one.name = "pec of a.so"
 		signer := &Signer{source: &source{use: (&tokens{all: []*token{one}}).use}}
@@ -36,6 +37,7 @@ func TestTokenUse(t *testing.T) {
 			go sign()
 		}
 		want("after a loss, with three calls", TokenUse{Open: true, InUse: 2, Waiting: 1, Lost: 1})
+		one.reopen(first) // was done: it must not wait for those that hang
 		close(hung.hang)
 		want("when they are done", TokenUse{Open: true, Lost: 1})
 		one.reopen(hung)
