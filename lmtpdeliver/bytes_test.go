@@ -46,21 +46,17 @@ func TestBytesArriveUnchanged(t *testing.T) {
 	}
 }
 
-// TestCRCRLF pins what go-smtp makes of CR CR LF, which Postfix takes away and
-// Sendmail refuses: it does not see the end of the line. A dot after it keeps
-// its double, and a message whose last line ends so never ends: nothing is
-// delivered, and the MTA keeps the message.
+// TestCRCRLF: CR CR LF ends a line too, which go-smtp's own reader does not see: a
+// message whose last line ends so would never end. Postfix takes the second CR away and
+// Sendmail refuses it; another MTA may not.
 func TestCRCRLF(t *testing.T) {
 	d, seen := keep(t)
-	server := start(t, d, func(c *Config) { c.Timeout = 500 * time.Millisecond })
-	m := server.dial(t)
-	m.deliver("A: b\r\n\r\nx\r\r\n.y\r\n", "a@b")
-	if got, want := seen()[0].body, "x\r\r\n..y\r\n"; got != want {
-		t.Errorf("body = %q, want %q: has go-smtp been mended?", got, want)
-	}
-	got := m.deliver("A: b\r\n\r\nx\r\r\n", "a@b")
-	if strings.HasPrefix(got[0], "2") || len(seen()) != 1 {
-		t.Errorf("reply = %q and %d messages, want no reply and 1: has go-smtp been mended?", got, len(seen()))
+	m := start(t, d).dial(t)
+	for n, body := range []string{"x\r\r\n.y\r\n", "x\r\r\n"} {
+		m.deliver("A: b\r\n\r\n"+body, "a@b")
+		if got := seen()[n].body; got != body {
+			t.Errorf("body = %q, want %q", got, body)
+		}
 	}
 }
 

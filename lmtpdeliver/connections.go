@@ -1,13 +1,20 @@
 package lmtpdeliver
 
 import (
+	"bufio"
+	"bytes"
 	"net"
 
 	"github.com/pec-milter/pec-milter/internal/overload"
 )
 
-// connection is one connection of the MTA.
-type connection struct{ *overload.Connection }
+// connection is one connection of the MTA. go-smtp reads its commands, the session its
+// messages.
+type connection struct {
+	*overload.Connection
+	in    *bufio.Reader
+	ended bool // the session has read a message to its end, which go-smtp has yet to see
+}
 
 // listener hands them out. The one in it gives connections that are known: go-smtp
 // waits for all alike when it shuts down.
@@ -19,7 +26,27 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{conn.(*overload.Connection)}, nil
+	known := conn.(*overload.Connection)
+	return &connection{Connection: known, in: bufio.NewReaderSize(known, 32<<10)}, nil
+}
+
+// Read gives go-smtp one line at a time, at most: what comes behind DATA is not in its
+// buffer when the session reads it.
+func (c *connection) Read(p []byte) (int, error) {
+	if c.ended {
+		c.ended = false
+		return copy(p, endOfData), nil
+	}
+	if _, err := c.in.Peek(1); err != nil {
+		return 0, err
+	}
+	come, _ := c.in.Peek(c.in.Buffered())
+	if end := bytes.IndexByte(come, '\n'); end >= 0 {
+		come = come[:end+1]
+	}
+	n := copy(p, come)
+	_, err := c.in.Discard(n)
+	return n, err
 }
 
 // Write leaves out one line that go-smtp cannot be told to leave out, and that

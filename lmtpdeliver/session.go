@@ -59,8 +59,10 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	}
 	t := s.t
 	s.connection.Working(true)
-	if err := t.read(r, s.server.config.Clock); err != nil {
-		s.drain(r)
+	message := newData(s.connection.in)
+	err := t.read(message, s.server.config.Clock)
+	s.drain(message)
+	if err != nil {
 		return s.server.reply(t, "DATA", err)
 	}
 	recipients := slices.Clone(t.Recipients)
@@ -70,11 +72,12 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	return nil
 }
 
-// drain reads what is left of a message that failed. If it cannot be read to
-// its end the connection is out of step, and closed: go-smtp would take the
+// drain reads what is left of a message, nothing unless it failed. If it cannot be
+// read to its end the connection is out of step, and closed: go-smtp would take the
 // rest of the message, which a stranger has written, for commands.
-func (s *session) drain(r io.Reader) {
-	if _, err := io.Copy(io.Discard, r); err != nil {
+func (s *session) drain(message *data) {
+	_, err := io.Copy(io.Discard, message)
+	if s.connection.ended = err == nil; err != nil {
 		s.connection.Close()
 	}
 }
