@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -18,7 +19,14 @@ type MailStore struct {
 	Address string        // the path of the socket, or host:port
 	Name    string        // our name in LHLO
 	Timeout time.Duration // for one message, connecting included; must be positive
+
+	once  sync.Once
+	store *smtpclient.Server
 }
+
+// kept is how many connections wait for the next message: Dovecot makes a process for
+// each connection.
+const kept = 8
 
 var _ point.MailStore = (*MailStore)(nil)
 
@@ -30,8 +38,7 @@ var _ point.MailStore = (*MailStore)(nil)
 // this message or this recipient. Any other error is about the connection; if
 // it broke after the message was sent, the mailbox may have it.
 func (m *MailStore) Store(ctx context.Context, reversePath, recipient string, message io.WriterTo) (receipt string, err error) {
-	store := smtpclient.Server{Network: m.Network, Address: m.Address, LMTP: true, Name: m.Name, Timeout: m.Timeout}
-	receipt, err = store.Send(ctx, reversePath, recipient, message)
+	receipt, err = m.server().Send(ctx, reversePath, recipient, message)
 	if failed := (*smtpclient.Error)(nil); errors.As(err, &failed) && failed.Reply != nil {
 		return "", failed.Reply
 	}
@@ -39,4 +46,17 @@ func (m *MailStore) Store(ctx context.Context, reversePath, recipient string, me
 		return "", fmt.Errorf("mailbox store: %w", err)
 	}
 	return receipt, nil
+}
+
+// Close ends the connections that wait for a message.
+func (m *MailStore) Close() error {
+	m.server().Close()
+	return nil
+}
+
+func (m *MailStore) server() *smtpclient.Server {
+	m.once.Do(func() {
+		m.store = &smtpclient.Server{Network: m.Network, Address: m.Address, LMTP: true, Name: m.Name, Timeout: m.Timeout, Keep: kept}
+	})
+	return m.store
 }

@@ -101,6 +101,20 @@ func checkStored(t *testing.T, receipt string, err error, wantReceipt string, wa
 	}
 }
 
+// TestStoreKeepsConnection: the next message goes over the connection of the last one;
+// this store takes no other.
+func TestStoreKeepsConnection(t *testing.T) {
+	store := dovecot(t, map[string]string{"LHLO": "250 x", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go", "end": "250 2.0.0 saved", "QUIT": "221 bye"})
+	for range 3 {
+		if _, err := store.Store(context.Background(), "s@a", "u@b", pec.Message{Body: strings.NewReader("x\r\n")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStoreIsDown(t *testing.T) {
 	store := &MailStore{Network: "unix", Address: t.TempDir() + "/none", Timeout: time.Minute}
 	_, err := store.Store(context.Background(), "s@a", "u@b", pec.Message{})

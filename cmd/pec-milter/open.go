@@ -79,7 +79,11 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 // newServices has what needs no opening.
 func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *services {
 	injector := &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime}
-	return &services{closers: []func() error{injector.Close}, provider: &point.Provider{
+	store := &lmtpdeliver.MailStore{
+		Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
+		Name: c.Inject.Hello, Timeout: transferTime,
+	}
+	return &services{closers: []func() error{injector.Close, store.Close}, provider: &point.Provider{
 		Identity: point.Identity{
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,
 			Address: c.Provider.Address, MailReceipt: c.Provider.MailReceipt,
@@ -90,10 +94,7 @@ func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *serv
 		BriefDecoded: c.Delivery.BriefDecoded, RequireTLS: c.Incoming.RequireTLS,
 		Clock: clock, Logger: logger, ClockTrouble: clockwatch.NewWatch(readClock, logger).Trouble,
 		Injector: injector,
-		Store: &lmtpdeliver.MailStore{
-			Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
-			Name: c.Inject.Hello, Timeout: transferTime,
-		},
+		Store:    store,
 	}}
 }
 

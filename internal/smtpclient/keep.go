@@ -13,6 +13,10 @@ import (
 // above the time between two messages where it matters.
 const keepTime = 5 * time.Second
 
+// maxAge is how long a connection serves, so that a server that was told to read its
+// settings again does not go on with a process that has the old ones.
+const maxAge = time.Minute
+
 // quitTimeout bounds the good-bye: the message is the server's by then, and
 // nothing depends on the answer.
 const quitTimeout = 5 * time.Second
@@ -20,6 +24,7 @@ const quitTimeout = 5 * time.Second
 // connection is a connection to a server.
 type connection struct {
 	*smtp.Client
+	began   time.Time
 	greeted bool
 	ended   bool // it is closed, or about to be
 	expire  *time.Timer
@@ -63,7 +68,7 @@ func (i *idle) take() *connection {
 // keep lets a connection wait, if that is not one too many; else it ends.
 func (i *idle) keep(c *connection, most int) {
 	i.mu.Lock()
-	full := c.ended || len(i.open) >= most
+	full := c.ended || len(i.open) >= most || time.Since(c.began) > maxAge
 	if !full {
 		c.expire = time.AfterFunc(keepTime, func() { i.end(c) })
 		i.open = append(i.open, c)

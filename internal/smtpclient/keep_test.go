@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 // again is what a server does for one more message on a connection.
@@ -122,12 +124,25 @@ func TestKeptAtMost(t *testing.T) {
 	if s := seen(); s.wrong != "" || s.commands[len(s.commands)-1] != "QUIT" {
 		t.Errorf("commands = %q: want QUIT", s.commands)
 	}
+	old := &connection{Client: smtp.NewClient(brokenConn(t)), began: time.Now().Add(-2 * maxAge)}
+	server.idle.keep(old, 1)
+	if server.idle.take() != nil {
+		t.Error("a connection is kept that has served for long enough")
+	}
 	server, _ = playAll(t, 1, first)
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err := server.Send(ctx, "a@b.example", "c@d.example", endsContext{cancel})
 	if c := server.idle.take(); c != nil {
 		t.Errorf("Send() = %v, and a connection that was ended is kept", err)
 	}
+}
+
+// brokenConn is a connection whose other end is closed.
+func brokenConn(t *testing.T) net.Conn {
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { ours.Close() })
+	theirs.Close()
+	return ours
 }
 
 // endsContext is a message with whose last byte its time is over.
