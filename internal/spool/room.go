@@ -26,7 +26,7 @@ type Room struct {
 
 // maxRemembered is the most bytes that the small bodies of a room have in memory
 // together; what comes when they are there already goes into a file.
-const maxRemembered = 32 << 20
+const maxRemembered = 16 << 20
 
 // FullError says that a body is not taken for now: the room is full.
 type FullError struct {

@@ -72,7 +72,7 @@ func TestRoomMemory(t *testing.T) {
 	room := &Room{Directory: t.TempDir()}
 	var all []*Buffer
 	for range maxRemembered>>20 + 3 {
-		b := New(Options{Room: room})
+		b := New(Options{Room: room, Memory: 1 << 20})
 		all = append(all, b)
 		if _, err := b.Write(pattern(1 << 20)); err != nil {
 			t.Fatal(err)
@@ -88,7 +88,7 @@ func TestRoomMemory(t *testing.T) {
 	if files != 3 {
 		t.Errorf("%d bodies are in files, want 3", files)
 	}
-	b := New(Options{Room: room})
+	b := New(Options{Room: room, Memory: 1 << 20})
 	defer b.Close()
 	if _, err := b.Write(pattern(1 << 20)); err != nil || b.file != nil {
 		t.Errorf("Write when all are closed: %v, in a file: %v, want memory", err, b.file != nil)

@@ -22,7 +22,7 @@ type Options struct {
 	// Room is where, together with the bodies of others; nil: the system's
 	// directory for temporary files, without bounds.
 	Room *Room
-	// Memory is the largest body, in bytes, that stays in memory; zero: 1 MiB.
+	// Memory is the largest body, in bytes, that stays in memory; zero: 256 KiB.
 	Memory int64
 	// Max is the largest body, in bytes, that is taken at all; zero: no bound.
 	Max int64
@@ -50,7 +50,7 @@ type Buffer struct {
 // New makes an empty Buffer. It opens no file yet. The caller closes it.
 func New(o Options) *Buffer {
 	if o.Memory == 0 {
-		o.Memory = 1 << 20
+		o.Memory = 256 << 10
 	}
 	return &Buffer{options: o, hash: sha256.New()}
 }

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// The collector of garbage is told a bound in place of a proportion. Messages come
+// and go, and little stays: with the usual proportion it would run for every few of
+// them, and with a larger one memory would grow when large messages come.
+const (
+	memoryFloor   = 24 << 20 // bytes of the Go runtime, at least
+	garbageGrowth = 400      // percent; below the bound
+	memoryPeriod  = time.Second
+)
+
+// boundMemory tells the collector its bound, and again when more is in use: a bound
+// below that would have it run all the time. Who sets GOGC or GOMEMLIMIT decides.
+func boundMemory(ctx context.Context) (stop func()) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	debug.SetGCPercent(garbageGrowth)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	adapt := func(context.Context) {
+		metrics.Read(live)
+		debug.SetMemoryLimit(memoryLimit(int64(live[0].Value.Uint64())))
+	}
+	return every(ctx, memoryPeriod, adapt)
+}
+
+// memoryLimit is the bound while so many bytes of the heap are in use.
+func memoryLimit(live int64) int64 { return max(memoryFloor, memoryFloor/2+live+live/2) }
