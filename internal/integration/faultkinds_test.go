@@ -20,7 +20,7 @@ import (
 )
 
 // fires is how long a fault that was ordered may take to happen under load.
-const fires = 45 * time.Second
+const fires = 2 * time.Minute
 
 // kills has a provider's daemon die at points, one after the other, and starts it
 // again.

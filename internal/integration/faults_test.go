@@ -254,8 +254,8 @@ func (t *trial) prepare(n int) error {
 	})
 }
 
-// trialTime is how long a load may take.
-const trialTime = 15 * time.Minute
+// trialTime is how long a load may take, on a slow machine.
+const trialTime = 30 * time.Minute
 
 // run runs load and fault at the same time, then waits for the end of all.
 func (t *trial) run() error {
