@@ -23,7 +23,7 @@ type Effect string
 func All() []Effect {
 	return []Effect{
 		Directory, Scan, Quarantine, Key, Sign, Inject, Store, Lease, Release,
-		LogAppend, LogLogged, LogFailed, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
+		LogAppend, LogLogged, LogFailed, LogEnded, LatestIntent, Submission, Intent, AddIntent, MarkSent, MarkCommitted,
 		PutVerdict, Verdict, BeginDelivery, PutOutcome, Outcome, Waits, DecideFirst, DecideLast, Over,
 	}
 }
@@ -42,6 +42,7 @@ const (
 	LogAppend  Effect = "log-append"
 	LogLogged  Effect = "log-logged"
 	LogFailed  Effect = "log-failed"
+	LogEnded   Effect = "log-ended"
 )
 
 // Interceptor stands around every effect. It calls do for the effect itself, or
@@ -212,4 +213,8 @@ func (l legalLog) Logged(ctx context.Context, kind point.EventKind, noticeID str
 
 func (l legalLog) Failed(ctx context.Context, id string) (bool, error) {
 	return around(ctx, l.i, LogFailed, func() (bool, error) { return l.Log.Failed(ctx, id) })
+}
+
+func (l legalLog) Ended(ctx context.Context, queueID, messageID, recipient string) (bool, error) {
+	return around(ctx, l.i, LogEnded, func() (bool, error) { return l.Log.Ended(ctx, queueID, messageID, recipient) })
 }

@@ -23,6 +23,12 @@ func (b *both) Failed(ctx context.Context, id string) (bool, error) {
 	return compare(b, "Failed", m, merr, r, rerr)
 }
 
+func (b *both) Ended(ctx context.Context, queueID, messageID, recipient string) (bool, error) {
+	m, merr := b.model.Ended(ctx, queueID, messageID, recipient)
+	r, rerr := b.real.Ended(ctx, queueID, messageID, recipient)
+	return compare(b, "Ended", m, merr, r, rerr)
+}
+
 func (b *both) LatestIntent(ctx context.Context, key point.Key) (*point.Intent, error) {
 	m, merr := b.model.LatestIntent(ctx, key)
 	r, rerr := b.real.LatestIntent(ctx, key)

@@ -33,7 +33,7 @@ const (
 var (
 	constant = []effect.Effect{effect.Directory, effect.Scan, effect.Key, effect.Sign, effect.Submission, effect.Verdict, change}
 	reads    = []effect.Effect{
-		effect.LogLogged, effect.LogFailed, effect.LatestIntent, effect.Intent, effect.Outcome, effect.Waits,
+		effect.LogLogged, effect.LogFailed, effect.LogEnded, effect.LatestIntent, effect.Intent, effect.Outcome, effect.Waits,
 	}
 )
 

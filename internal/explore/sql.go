@@ -76,6 +76,14 @@ func (s sql) Failed(_ context.Context, id string) (bool, error) {
 	}), nil
 }
 
+// Ended has the rule of legallog.Ended.
+func (s sql) Ended(_ context.Context, queueID, messageID, recipient string) (bool, error) {
+	return s.w.logged(func(e point.Event) bool {
+		return (e.Kind == point.EventDelivered || e.Kind == point.EventUndelivered) && e.QueueID == queueID &&
+			messageID != "" && (e.ID == messageID || e.NoticeID == messageID) && e.Delivered == recipient
+	}), nil
+}
+
 // final tells the 24 h notice from that of 12 h.
 func final(detail string) bool { return strings.HasPrefix(detail, "5.4.1 ") }
 

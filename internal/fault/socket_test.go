@@ -118,7 +118,7 @@ func TestPointsAreAll(t *testing.T) {
 		}
 		seen[p] = true
 	}
-	if want := 2*27 + 2*4 + 2; len(seen) != want {
+	if want := 2*28 + 2*4 + 2; len(seen) != want {
 		t.Errorf("%d points, want %d", len(seen), want)
 	}
 }

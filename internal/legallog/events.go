@@ -46,6 +46,26 @@ func (l *Log) Logged(ctx context.Context, kind point.EventKind, noticeID string)
 	return logged, nil
 }
 
+// Ended tells whether the delivery to a recipient of what the MTA's queue had under
+// this id ended, well or not. messageID is the PEC msgid of an envelope, or the id of a
+// notice.
+func (l *Log) Ended(ctx context.Context, queueID, messageID, recipient string) (bool, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	var ended bool
+	err := l.query(ctx, endedQuery, text(messageID), string(point.EventDelivered), string(point.EventUndelivered), text(queueID), text(recipient)).
+		Scan(&ended)
+	if err != nil {
+		return false, fmt.Errorf("looking for the end of message %s for %s: %w", messageID, recipient, err)
+	}
+	return ended, nil
+}
+
+const endedQuery = `SELECT EXISTS (
+	SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2, $3) AND queue_id = $4 AND delivered = $5
+	UNION ALL
+	SELECT 1 FROM events WHERE notice_id = $1 AND notice_id <> '' AND kind IN ($2, $3) AND queue_id = $4 AND delivered = $5)`
+
 // Failed tells whether a notice that ends the message's way without success was
 // issued by us or received from a peer for the PEC msgid: non-accettazione,
 // errore-consegna, or the 24 h notice, which its code 5.4.1 (AgID Nota 12)

@@ -77,6 +77,30 @@ func testLogged(t *testing.T, log *Log) {
 	}
 }
 
+func testEnded(t *testing.T, log *Log) {
+	delivered, undelivered := sampleEvent("one"), sampleEvent("two")
+	delivered.Kind, undelivered.Kind = point.EventDelivered, point.EventUndelivered
+	mustAppend(t, log, delivered, undelivered, sampleEvent("three"), point.Event{Time: t0, Kind: point.EventDelivered, QueueID: "4XyZ", Delivered: "bruno@pec.example"})
+	tests := []struct {
+		name                          string
+		queueID, messageID, recipient string
+		want                          bool
+	}{
+		{"by msgid", "4XyZ", "one", "bruno@pec.example", true},
+		{"by notice", "4XyZ", "notice.one", "bruno@pec.example", true},
+		{"not taken", "4XyZ", "two", "bruno@pec.example", true},
+		{"accepted alone", "4XyZ", "three", "bruno@pec.example", false},
+		{"another queue id", "4XyA", "one", "bruno@pec.example", false},
+		{"another recipient", "4XyZ", "one", "anna@pec.example", false},
+		{"no id", "4XyZ", "", "bruno@pec.example", false},
+	}
+	for _, test := range tests {
+		if got, err := log.Ended(ctx, test.queueID, test.messageID, test.recipient); got != test.want || err != nil {
+			t.Errorf("%s: Ended = %v, %v, want %v", test.name, got, err, test.want)
+		}
+	}
+}
+
 func testFailed(t *testing.T, log *Log) {
 	issued, peers := point.EventIssued, point.EventNotification
 	tests := []struct {

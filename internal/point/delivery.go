@@ -61,6 +61,11 @@ func (d *DeliveryPoint) mailbox(ctx context.Context, t *Transaction, m *message,
 	if m.Ordinary && !d.takesOrdinary(recipient) {
 		return replyOrdinary // the incoming door could not refuse for one of several
 	}
+	if t.withoutBody() { // the rest of a message that a Sendmail has delivered: see leftover
+		if ended, err := d.Log.Ended(ctx, t.QueueID, m.noticeID, recipient); ended || err != nil {
+			return err
+		}
+	}
 	if m.signature == nil && t.ReversePath == "" {
 		if served, err := d.bounce(ctx, t, m, recipient); served || err != nil {
 			return err

@@ -117,6 +117,10 @@ type Log interface {
 	// (non-accettazione, errore-consegna, the 24 h notice) was issued by us or
 	// received from a peer for the PEC msgid.
 	Failed(ctx context.Context, id string) (bool, error)
+	// Ended tells whether the delivery to a recipient of what the MTA's queue had
+	// under this id ended. messageID is the PEC msgid of an envelope, or the id of a
+	// notice.
+	Ended(ctx context.Context, queueID, messageID, recipient string) (bool, error)
 }
 
 // ErrConflict means that somebody else recorded something else under the same

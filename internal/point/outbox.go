@@ -2,7 +2,6 @@ package point
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -34,7 +33,7 @@ func (d *DeliveryPoint) outbox(ctx context.Context, t *Transaction, m *message, 
 // message that it has delivered: the body is gone, and header and recipients come
 // again. The notice was issued, and nothing is owed.
 func (d *DeliveryPoint) leftover(ctx context.Context, t *Transaction, kind pec.Kind, id TransactionID) (bool, error) {
-	if t.BodyDigest != sha256.Sum256(nil) {
+	if !t.withoutBody() {
 		return false, nil
 	}
 	intent, err := d.Records.Intent(ctx, id)

@@ -10,6 +10,7 @@ package point
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -29,6 +30,9 @@ type Transaction struct {
 	// ID is the PEC msgid, for the log: the door sets it once it knows it.
 	ID string
 }
+
+// withoutBody tells whether the message has none, not even an empty line.
+func (t *Transaction) withoutBody() bool { return t.BodyDigest == sha256.Sum256(nil) }
 
 // Handling is what a door does with a transaction, as far as MAIL and RCPT
 // tell.

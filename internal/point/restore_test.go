@@ -190,6 +190,26 @@ func TestLeftoverOfSendmail(t *testing.T) {
 	expect(t, "mailbox of mario", n.kinds(mario), "accettazione non-accettazione")
 }
 
+// TestLeftoverInMailbox: the rest of a message that a Sendmail has delivered ends where
+// the log has that it was; one without a body that it does not have is delivered, in an
+// anomaly envelope, as all that is no PEC message.
+func TestLeftoverInMailbox(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.alfa.submit(&mail{mario, []string{anna}, message(mario, anna)}))
+	w.alfa.runQueue()
+	header, _, _ := strings.Cut(string(w.beta.queue[0].data), "\r\n\r\n")
+	leftover := func(to string) *mail { return &mail{mario, []string{to}, []byte(header + "\r\n\r\n")} }
+	w.run()
+	before := w.beta.kinds(anna)
+	w.beta.queue = append(w.beta.queue, leftover(anna))
+	w.run()
+	expect(t, "mailbox of anna", w.beta.kinds(anna), before)
+	other := "other@" + w.beta.provider.Identity.Domain
+	w.beta.queue = append(w.beta.queue, leftover(other))
+	w.run()
+	expect(t, "mailbox of another", w.beta.kinds(other), "errore") // X-Trasporto of an anomaly envelope
+}
+
 // alarms gives the errors with these words that are logged from now on, a line
 // each.
 func (n *node) alarms(words string) func() string {
