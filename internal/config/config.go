@@ -149,9 +149,9 @@ type MTA struct {
 	// one gets 552. The delivery door takes twice as much, for a signed message is
 	// larger than what was submitted.
 	MaxSize int64 `toml:"max_size"`
-	// SpoolDirectory: path of a directory. Where bodies over 1 MiB are kept while a door
+	// SpoolDirectory: path of a directory. Where bodies over 256 KiB are kept while a door
 	// works on them, in files without a name; smaller ones too while those in memory
-	// have 32 MiB together. If the environment has TMPDIR, that one is the default.
+	// have 16 MiB together. If the environment has TMPDIR, that one is the default.
 	SpoolDirectory string `toml:"spool_directory"`
 	// MaxSpool: whole number of bytes, 0 or at least 4 times **max_size**. The most that
 	// the messages of one door may have together, on that disk and in memory; over it
