@@ -17,7 +17,7 @@ const endOfData = ".\r\n"
 // so never ends.
 type data struct {
 	in    *bufio.Reader
-	last  byte // that was read; LF at the start of a line
+	last  byte // that was read; zero: none was
 	start bool // at the start of a line
 	ended bool
 }
