@@ -13,9 +13,9 @@ import (
 // above the time between two messages where it matters.
 const keepTime = 5 * time.Second
 
-// maxAge is how long a connection serves, so that a server that was told to read its
-// settings again does not go on with a process that has the old ones.
-const maxAge = time.Minute
+// maxServed is how many messages a connection takes: a server that was told to read its
+// settings again may serve the connections it has by a process that has the old ones.
+const maxServed = 100
 
 // quitTimeout bounds the good-bye: the message is the server's by then, and
 // nothing depends on the answer.
@@ -24,7 +24,7 @@ const quitTimeout = 5 * time.Second
 // connection is a connection to a server.
 type connection struct {
 	*smtp.Client
-	began   time.Time
+	served  int // messages
 	greeted bool
 	ended   bool // it is closed, or about to be
 	expire  *time.Timer
@@ -68,7 +68,8 @@ func (i *idle) take() *connection {
 // keep lets a connection wait, if that is not one too many; else it ends.
 func (i *idle) keep(c *connection, most int) {
 	i.mu.Lock()
-	full := c.ended || len(i.open) >= most || time.Since(c.began) > maxAge
+	c.served++
+	full := c.ended || len(i.open) >= most || c.served >= maxServed
 	if !full {
 		c.expire = time.AfterFunc(keepTime, func() { i.end(c) })
 		i.open = append(i.open, c)

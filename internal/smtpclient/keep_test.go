@@ -124,10 +124,10 @@ func TestKeptAtMost(t *testing.T) {
 	if s := seen(); s.wrong != "" || s.commands[len(s.commands)-1] != "QUIT" {
 		t.Errorf("commands = %q: want QUIT", s.commands)
 	}
-	old := &connection{Client: smtp.NewClient(brokenConn(t)), began: time.Now().Add(-2 * maxAge)}
+	old := &connection{Client: smtp.NewClient(brokenConn(t)), served: maxServed - 1}
 	server.idle.keep(old, 1)
 	if server.idle.take() != nil {
-		t.Error("a connection is kept that has served for long enough")
+		t.Error("a connection is kept that has served often enough")
 	}
 	server, _ = playAll(t, 1, first)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -87,7 +87,7 @@ func (s *Server) connect(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, s.failure(StageConnect, err)
 	}
-	return &connection{Client: s.client(conn), began: time.Now()}, nil
+	return &connection{Client: s.client(conn)}, nil
 }
 
 // within holds a conversation in the time there is; one that fails ends the
