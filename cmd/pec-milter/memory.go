@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// The collector of garbage is told a bound in place of a proportion. Messages come
-// and go, and little stays: with the usual proportion it would run for every few of
-// them, and with a larger one memory would grow when large messages come.
+// The collector of garbage is told a bound besides its proportion: without one, memory
+// grows when large messages come.
 const (
-	memoryFloor   = 24 << 20 // bytes of the Go runtime, at least
-	garbageGrowth = 400      // percent; below the bound
+	memoryFloor   = 16 << 20 // bytes of the Go runtime, at least
+	garbageGrowth = 100      // percent, the usual; below the bound
 	memoryPeriod  = time.Second
 )
 
