@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -14,21 +13,18 @@ import (
 
 // MailStore is the LMTP service of the server that keeps the mailboxes
 // (Dovecot). It is safe for concurrent use.
-type MailStore struct {
-	Network string        // "unix" or "tcp"
-	Address string        // the path of the socket, or host:port
-	Name    string        // our name in LHLO
-	Timeout time.Duration // for one message, connecting included; must be positive
-
-	once  sync.Once
-	store *smtpclient.Server
-}
-
-// kept is how many connections wait for the next message: Dovecot makes a process for
-// each connection.
-const kept = 8
+type MailStore struct{ server *smtpclient.Server }
 
 var _ point.MailStore = (*MailStore)(nil)
+
+// NewMailStore is the service at a socket: network is "unix" or "tcp", address the path
+// or host:port. name is ours in LHLO; timeout, which must be positive, is for one message,
+// connecting included.
+func NewMailStore(network, address, name string, timeout time.Duration) *MailStore {
+	return &MailStore{&smtpclient.Server{
+		Network: network, Address: address, LMTP: true, Name: name, Timeout: timeout, Keep: smtpclient.Kept,
+	}}
+}
 
 // Store puts a message into a recipient's mailbox and returns the store's
 // reply; Dovecot's carries the id of the session in its log. The reverse path
@@ -38,7 +34,7 @@ var _ point.MailStore = (*MailStore)(nil)
 // this message or this recipient. Any other error is about the connection; if
 // it broke after the message was sent, the mailbox may have it.
 func (m *MailStore) Store(ctx context.Context, reversePath, recipient string, message io.WriterTo) (receipt string, err error) {
-	receipt, err = m.server().Send(ctx, reversePath, recipient, message)
+	receipt, err = m.server.Send(ctx, reversePath, recipient, message)
 	if failed := (*smtpclient.Error)(nil); errors.As(err, &failed) && failed.Reply != nil {
 		return "", failed.Reply
 	}
@@ -50,13 +46,6 @@ func (m *MailStore) Store(ctx context.Context, reversePath, recipient string, me
 
 // Close ends the connections that wait for a message.
 func (m *MailStore) Close() error {
-	m.server().Close()
+	m.server.Close()
 	return nil
-}
-
-func (m *MailStore) server() *smtpclient.Server {
-	m.once.Do(func() {
-		m.store = &smtpclient.Server{Network: m.Network, Address: m.Address, LMTP: true, Name: m.Name, Timeout: m.Timeout, Keep: kept}
-	})
-	return m.store
 }

@@ -50,7 +50,7 @@ func dovecot(t *testing.T, replies map[string]string) *MailStore {
 			io.WriteString(conn, reply+"\r\n")
 		}
 	}()
-	return &MailStore{Network: "unix", Address: listener.Addr().String(), Name: "beta.example", Timeout: 20 * time.Second}
+	return NewMailStore("unix", listener.Addr().String(), "beta.example", 20*time.Second)
 }
 
 func TestStore(t *testing.T) {
@@ -116,7 +116,7 @@ func TestStoreKeepsConnection(t *testing.T) {
 }
 
 func TestStoreIsDown(t *testing.T) {
-	store := &MailStore{Network: "unix", Address: t.TempDir() + "/none", Timeout: time.Minute}
+	store := NewMailStore("unix", t.TempDir()+"/none", "", time.Minute)
 	_, err := store.Store(context.Background(), "s@a", "u@b", pec.Message{})
 	if errors.As(err, new(*point.Reply)) || err == nil {
 		t.Errorf("Store() = %v, want an error that is no reply", err)
@@ -137,7 +137,7 @@ func TestStoreRefusesInjection(t *testing.T) {
 func TestStoreToServer(t *testing.T) {
 	d, seen := keep(t)
 	server := start(t, d)
-	store := &MailStore{Network: "unix", Address: server.socket, Name: "x", Timeout: 20 * time.Second}
+	store := NewMailStore("unix", server.socket, "x", 20*time.Second)
 	body := ".\r\n..\r\n\x00\xff\r\n" + strings.Repeat("long ", 100_000) + "\r\n\r\n.\r\n"
 	m := pec.Message{Header: pec.Header{pec.NewField("A", "b\r\n c")}, Body: strings.NewReader(body)}
 	for n, recipient := range []string{"U.V@b", `"a b>\"c"@d`, `"a..b"@c`, "è@b"} {

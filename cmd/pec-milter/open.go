@@ -78,11 +78,8 @@ func openExamined(c *config.Config, clock point.Clock, logger *slog.Logger) (*se
 
 // newServices has what needs no opening.
 func newServices(c *config.Config, clock point.Clock, logger *slog.Logger) *services {
-	injector := &inject.Injector{Address: c.Inject.Address, Name: c.Inject.Hello, Timeout: transferTime}
-	store := &lmtpdeliver.MailStore{
-		Network: c.Delivery.Mailbox.Network, Address: c.Delivery.Mailbox.Address,
-		Name: c.Inject.Hello, Timeout: transferTime,
-	}
+	injector := inject.New(c.Inject.Address, c.Inject.Hello, transferTime)
+	store := lmtpdeliver.NewMailStore(c.Delivery.Mailbox.Network, c.Delivery.Mailbox.Address, c.Inject.Hello, transferTime)
 	return &services{closers: []func() error{injector.Close, store.Close}, provider: &point.Provider{
 		Identity: point.Identity{
 			Name: c.Provider.Name, Domain: c.Provider.Domain, Domains: c.Provider.Domains,

@@ -55,7 +55,7 @@ func TestFreshConnection(t *testing.T) {
 					answer(conn, replies)
 				}
 			}()
-			injector := &Injector{Address: listener.Addr().String(), Name: "x", Timeout: 20 * time.Second}
+			injector := New(listener.Addr().String(), "x", 20*time.Second)
 			err = injector.Inject(context.Background(), "s@a", "u@b", whole{notice})
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("Inject() = %v, want %q", err, c.err)

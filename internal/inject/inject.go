@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/pec-milter/pec-milter/internal/point"
@@ -16,20 +15,15 @@ import (
 )
 
 // Injector is the MTA's injection port. It is safe for concurrent use.
-type Injector struct {
-	Address string        // host:port
-	Name    string        // our name in EHLO
-	Timeout time.Duration // for one notice, connecting included; must be positive
-
-	once sync.Once
-	mta  *smtpclient.Server
-}
-
-// kept is how many connections wait for the next notice: under load the next one
-// is there at once, and a connection is work for the MTA too.
-const kept = 8
+type Injector struct{ mta *smtpclient.Server }
 
 var _ point.Injector = (*Injector)(nil)
+
+// New is the port at host:port. name is ours in EHLO; timeout, which must be positive, is
+// for one notice, connecting included.
+func New(address, name string, timeout time.Duration) *Injector {
+	return &Injector{&smtpclient.Server{Network: "tcp", Address: address, Name: name, Timeout: timeout, Keep: smtpclient.Kept}}
+}
 
 // Inject gives one message to the MTA; nil means that the MTA's queue has it.
 // The reverse path is empty for <>.
@@ -42,10 +36,9 @@ var _ point.Injector = (*Injector)(nil)
 // connection breaks after the message was sent, the MTA may have taken it: then
 // nothing is sent a second time from here.
 func (i *Injector) Inject(ctx context.Context, reversePath, recipient string, message io.WriterTo) error {
-	mta := i.server()
-	_, err := mta.Send(ctx, reversePath, recipient, message)
+	_, err := i.mta.Send(ctx, reversePath, recipient, message)
 	if failed := (*smtpclient.Error)(nil); errors.As(err, &failed) && failed.Closed {
-		_, err = mta.Send(ctx, reversePath, recipient, message)
+		_, err = i.mta.Send(ctx, reversePath, recipient, message)
 	}
 	if err != nil {
 		return fmt.Errorf("injecting a message for %q: %w", recipient, err)
@@ -55,13 +48,6 @@ func (i *Injector) Inject(ctx context.Context, reversePath, recipient string, me
 
 // Close ends the connections that wait for a notice.
 func (i *Injector) Close() error {
-	i.server().Close()
+	i.mta.Close()
 	return nil
-}
-
-func (i *Injector) server() *smtpclient.Server {
-	i.once.Do(func() {
-		i.mta = &smtpclient.Server{Network: "tcp", Address: i.Address, Name: i.Name, Timeout: i.Timeout, Keep: kept}
-	})
-	return i.mta
 }

@@ -62,7 +62,7 @@ func listen(t *testing.T, failures map[string]error) (*mta, *Injector) {
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
-	return m, &Injector{Address: listener.Addr().String(), Name: "pec.alfa.example", Timeout: 20 * time.Second}
+	return m, New(listener.Addr().String(), "pec.alfa.example", 20*time.Second)
 }
 
 const notice = "Subject: ACCETTAZIONE: x\r\n\r\n.hello\r\n"
@@ -100,7 +100,7 @@ func TestEveryFailureIsTemporary(t *testing.T) {
 		if err == nil || errors.As(err, new(*point.Reply)) {
 			t.Fatalf("%d at %s: Inject() = %v, want an error that is no *point.Reply", c.code, c.failing, err)
 		}
-		for _, want := range []string{injector.Address, c.stage, "7.1 said no", `"u@b"`} {
+		for _, want := range []string{injector.mta.Address, c.stage, "7.1 said no", `"u@b"`} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%d at %s: error %q, want %q in it", c.code, c.failing, err, want)
 			}
@@ -129,7 +129,7 @@ func TestReplyLost(t *testing.T) {
 			takeAndHangUp(conn)
 		}
 	}()
-	injector := &Injector{Address: listener.Addr().String(), Name: "x", Timeout: 20 * time.Second}
+	injector := New(listener.Addr().String(), "x", 20*time.Second)
 	err = injector.Inject(context.Background(), "s@a", "u@b", strings.NewReader(notice))
 	if err == nil || !strings.Contains(err.Error(), "reply to the message") {
 		t.Errorf("Inject() = %v, want a lost reply", err)
@@ -181,9 +181,9 @@ func TestMTAIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	injector := &Injector{Address: listener.Addr().String(), Timeout: time.Minute}
+	injector := New(listener.Addr().String(), "", time.Minute)
 	err = injector.Inject(context.Background(), "s@a", "u@b", strings.NewReader(notice))
-	if err == nil || !strings.Contains(err.Error(), "connecting") || !strings.Contains(err.Error(), injector.Address) {
+	if err == nil || !strings.Contains(err.Error(), "connecting") || !strings.Contains(err.Error(), injector.mta.Address) {
 		t.Errorf("Inject() = %v, want the port and that nobody listens", err)
 	}
 }

@@ -13,6 +13,11 @@ import (
 // above the time between two messages where it matters.
 const keepTime = 5 * time.Second
 
+// Kept is how many connections usually wait for the next message (Server.Keep): under
+// load that is there at once, and a connection is work for the server too. Dovecot makes
+// a process for each.
+const Kept = 8
+
 // maxServed is how many messages a connection takes: a server that was told to read its
 // settings again may serve the connections it has by a process that has the old ones.
 const maxServed = 100
