@@ -37,16 +37,22 @@ func (c *connection) Read(p []byte) (int, error) {
 		c.ended = false
 		return copy(p, endOfData), nil
 	}
-	if _, err := c.in.Peek(1); err != nil {
+	come, err := arrived(c.in)
+	if err != nil {
 		return 0, err
 	}
-	come, _ := c.in.Peek(c.in.Buffered())
 	if end := bytes.IndexByte(come, '\n'); end >= 0 {
 		come = come[:end+1]
 	}
-	n := copy(p, come)
-	_, err := c.in.Discard(n)
-	return n, err
+	return c.in.Discard(copy(p, come))
+}
+
+// arrived is what has come, without reading it; it waits for the first byte alone.
+func arrived(in *bufio.Reader) ([]byte, error) {
+	if _, err := in.Peek(1); err != nil {
+		return nil, err
+	}
+	return in.Peek(in.Buffered())
 }
 
 // Write leaves out one line that go-smtp cannot be told to leave out, and that

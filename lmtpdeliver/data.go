@@ -48,10 +48,11 @@ func (d *data) readStretch(p []byte) (int, error) {
 	if d.ended {
 		return 0, io.EOF
 	}
-	if _, err := d.in.Peek(1); err != nil {
+	come, err := arrived(d.in)
+	if err != nil {
 		return 0, err
 	}
-	n := copy(p, d.stretch())
+	n := copy(p, d.stretch(come))
 	d.note(p[:n])
 	return d.in.Discard(n)
 }
@@ -74,9 +75,8 @@ func (d *data) readDot() error {
 	return err
 }
 
-// stretch is what has come, up to the next line that begins with a dot.
-func (d *data) stretch() []byte {
-	come, _ := d.in.Peek(d.in.Buffered())
+// stretch is of what has come what stands before the next line that begins with a dot.
+func (d *data) stretch(come []byte) []byte {
 	if d.last == '\r' && come[0] == '\n' {
 		return come[:1]
 	}
