@@ -118,10 +118,12 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT 1 FROM intents AS later WHERE later.key = $1 AND later.generation > $2":                                                          "sqlite_autoindex_intents",
 		"SELECT seq FROM events WHERE seq > $1 ORDER BY seq LIMIT 500":                                                                           "INTEGER PRIMARY KEY",
 		placesQuery: "SEARCH search USING PRIMARY KEY (term=? AND (time,seq)>(?,?) AND time<?)",
-		"SELECT seq FROM events WHERE id <> '' AND id IN ($1, $2) ORDER BY seq":    "events_id",
-		"SELECT seq FROM events WHERE time >= 1 AND time <= 2 AND seq IN ($1, $2)": "INTEGER PRIMARY KEY",
-		"SELECT outcome FROM outcomes WHERE key = $1":                              "sqlite_autoindex_outcomes",
-		"SELECT id FROM intents WHERE id = $1":                                     "sqlite_autoindex_intents",
+		"SELECT seq FROM events WHERE id <> '' AND id IN ($1, $2) ORDER BY seq":                                                    "events_id",
+		"SELECT seq FROM events WHERE time >= 1 AND time <= 2 AND seq IN ($1, $2)":                                                 "INTEGER PRIMARY KEY",
+		"SELECT 1 FROM events WHERE id = $1 AND id <> '' AND kind IN ($2, $3) AND queue_id = $4 AND delivered = 'a'":               "events_id",
+		"SELECT 1 FROM events WHERE notice_id = $1 AND notice_id <> '' AND kind IN ($2, $3) AND queue_id = $4 AND delivered = 'a'": "events_notice",
+		"SELECT outcome FROM outcomes WHERE key = $1":                                                                              "sqlite_autoindex_outcomes",
+		"SELECT id FROM intents WHERE id = $1":                                                                                     "sqlite_autoindex_intents",
 	}
 	for query, want := range tests {
 		var id, parent, unused int
