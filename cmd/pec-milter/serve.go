@@ -48,7 +48,6 @@ func (s *serveCommand) Run() error {
 	slog.SetDefault(logger) // libraries warn through the standard log
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	defer boundMemory(ctx)()
 	// The sockets first: whoever has them is the only daemon, and only the only
 	// daemon may touch the state.
 	sockets, err := listen(c)
