@@ -74,7 +74,9 @@ func (t *trial) order(p *Provider, order string, deadly bool) error {
 	if err := p.OrderFault(""); err != nil {
 		return err
 	}
-	return errors.Join(p.KillDaemon(), t.startDaemon(p))
+	err = errors.Join(p.KillDaemon(), t.startDaemon(p))
+	t.flush() // Postfix leaves alone for a while who has not answered, and no fault would come
+	return err
 }
 
 // since is a log from where it ended once.

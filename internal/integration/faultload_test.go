@@ -62,8 +62,8 @@ func (l *load) client(ctx context.Context, client int) {
 	var pending []*letter
 	quota := (l.letters + l.clients - 1) / l.clients
 	for n := 0; ctx.Err() == nil && (n < quota || !l.exactly && !l.isEnough()); n++ {
-		if n >= quota {
-			time.Sleep(500 * time.Millisecond)
+		if n >= quota { // no more than the faults need: a letter costs the machine more than a fault
+			time.Sleep(time.Second)
 		}
 		letter := l.write(client, n)
 		pending = l.retry(append(pending, letter))
