@@ -29,6 +29,7 @@ func (s *Sendmail) Check(want MTA) []Finding {
 	found = append(found, c.checkGroups())
 	found = append(found, c.checkRules()...)
 	found = append(found, c.checkDomains(want.Domains)...)
+	found = append(found, c.checkPeers(want.Peers))
 	return append(found, c.checkLifetime(want.Lifetime))
 }
 

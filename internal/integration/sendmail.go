@@ -137,8 +137,12 @@ func (s sendmail) configure() error {
 			return err
 		}
 	}
+	table := s.tlsWanted()
+	if err := os.WriteFile(s.dir("access"), []byte(table), 0o644); err != nil {
+		return err
+	}
 	makemap := exec.Command(makemapProgram, "-C", s.dir("sendmail.cf"), "hash", s.dir("access"))
-	makemap.Stdin = strings.NewReader(s.tlsWanted())
+	makemap.Stdin = strings.NewReader(table)
 	if out, err := makemap.CombinedOutput(); err != nil {
 		return fmt.Errorf("makemap: %w\n%s", err, out)
 	}
