@@ -23,7 +23,7 @@ const (
 	contribs  = "internal/integration/contribcommands_test.go"
 	engine    = "internal/integration/containerengine_test.go"
 	compose   = "internal/integration/containers_test.go"
-	sendmails = "it would take Postfix off this system: internal/integration/sendmail.go does the same with the same files, in a directory of its own"
+	sendmails = "Put it to use" // likewise, of contrib/sendmail
 	systemd   = "systemd must be process 1: internal/integration/systemd_test.go judges the units, and activation.txtar plays its part"
 	seeReadme = "From nothing to a receipt" // all commands below that heading
 )
@@ -32,6 +32,16 @@ var commandsRan = []ran{
 	{"make deb", steps, seeReadme},
 	{"DEBIAN_FRONTEND=noninteractive apt-get install -y ", steps, seeReadme},
 	{"contrib/debian/trial.sh ", steps, seeReadme},
+	{"apt-get install --no-install-recommends sendmail-bin ", steps, sendmails},
+	{"cp pec-milter.m4 ", steps, sendmails},
+	{"cp sendmail.mc ", steps, sendmails},
+	{"echo 'TLS_Rcpt:", steps, sendmails},
+	{"mkdir -p /etc/sasl2", steps, sendmails},
+	{"printf '%s\\n' 'pwcheck_method: auxprop'", steps, sendmails},
+	{"saslpasswd2 -c -u ", steps, sendmails},
+	{"chmod 600 /etc/sasldb2", steps, sendmails},
+	{"sed -i -e 's,unix:/var/spool/postfix/pec-milter/,", steps, sendmails},
+	{"make -C /etc/mail", steps, sendmails},
 	{"docker compose -f contrib/docker/compose.yml ", compose, `"docker", "README.md"`},
 	{"mmdebstrap --variant=apt bookworm", engine, "mmdebstrap"},
 	{"make static", "internal/integration/static_test.go", `"make", "static"`},
@@ -66,17 +76,6 @@ var commandsNotRan = map[string]string{
 	"chattr +a":  "the file system of a test need not know it",
 
 	"apt-get install mmdebstrap": "contrib/debian/setup.sh installs it",
-
-	"apt-get install --no-install-recommends sendmail-bin ": sendmails,
-	"cp pec-milter.m4 ":                                 sendmails,
-	"cp sendmail.mc ":                                   sendmails,
-	"echo 'TLS_Rcpt:":                                   sendmails,
-	"mkdir -p /etc/sasl2":                               sendmails,
-	"printf '%s\\n' 'pwcheck_method: auxprop'":          sendmails,
-	"saslpasswd2 -c -u ":                                sendmails,
-	"chmod 600 /etc/sasldb2":                            sendmails,
-	"sed -i -e 's,unix:/var/spool/postfix/pec-milter/,": sendmails,
-	"make -C /etc/mail":                                 sendmails,
 }
 
 // programs begin what is a command in a code span; in a block of its own everything is.

@@ -31,9 +31,11 @@ containers='docker.io docker-compose mmdebstrap'
 # Sendmail cannot be installed beside Postfix: its packages are unpacked into a tree of their
 # own, and what they need beside it is installed.
 sendmail='sendmail-bin sendmail-cf'
+sendmail_installed='sendmail-base lockfile-progs' # what else it takes to install them
 sendmail_needs='m4 sasl2-bin libsasl2-2 libsasl2-modules libsasl2-modules-db libdb5.3 libldap-2.5-0 liblockfile1 libnsl2
 	libssl3 libwrap0 util-linux'
 tree=/var/cache/pec-milter-test/sendmail
+archives=/var/cache/pec-milter-test/packages
 
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-pec-milter
@@ -73,26 +75,28 @@ install_missing() {
 }
 
 # unpack_sendmail makes the tree, whole or not at all. The setgid bits go: the tests run it
-# as root, and a program with them looks for its libraries otherwise.
+# as root, and a program with them looks for its libraries otherwise. The packages stay
+# beside it, for a test that installs them in a copy of this system.
 unpack_sendmail() {
-	if [ -x $tree/usr/libexec/sendmail/sendmail ]; then
+	if [ -x $tree/usr/libexec/sendmail/sendmail ] && [ -d $archives ]; then
 		return
 	fi
 	echo "setup: unpacking $sendmail into $tree" >&2
 	mkdir -p "${tree%/*}"
 	work=$(mktemp -d "$tree.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
-	(cd "$work" && apt-get -q update >&2 && apt-get -q -o APT::Sandbox::User=root download $sendmail >&2) || {
-		echo "setup: the packages $sendmail could not be fetched (see what apt-get said above)" >&2
+	(cd "$work" && apt-get -q update >&2 && apt-get -q -o APT::Sandbox::User=root download $sendmail $sendmail_installed >&2) || {
+		echo "setup: the packages $sendmail $sendmail_installed could not be fetched (see what apt-get said above)" >&2
 		exit 69
 	}
-	for package in "$work"/*.deb; do
-		dpkg-deb -x "$package" "$work/tree"
+	for package in $sendmail; do
+		dpkg-deb -x "$work/$package"_*.deb "$work/tree"
 	done
 	chmod -R u-s,g-s "$work/tree"
-	chmod 755 "$work/tree"
+	chmod 755 "$work" "$work/tree"
+	rm -rf $tree $archives
 	mv -T "$work/tree" $tree
-	rm -rf "$work"
+	mv -T "$work" $archives
 	trap - EXIT
 }
 

@@ -1,14 +1,15 @@
 #!/bin/sh
 # A PEC provider to look at, on a Debian 12 machine or container that has nothing else to
-# do: Postfix, Dovecot and pec-milter with their usual ports, and an authority, a
-# providers directory and two users of its own. Nobody else believes what it signs, and
+# do: Postfix or Sendmail, Dovecot and pec-milter with their usual ports, and an authority,
+# a providers directory and two users of its own. Nobody else believes what it signs, and
 # nothing scans for viruses: for trials only.
 #
 #   trial.sh start DOMAIN         sets it up and starts it; its users are anna and bruno
 #   trial.sh send FROM TO >FILE   FROM submits a message to TO; prints the delivery receipt
 #
-# It needs root and the packages pec-milter, postfix, dovecot-imapd, dovecot-pop3d,
-# dovecot-lmtpd and dovecot-sieve.
+# It needs root and the packages pec-milter, dovecot-imapd, dovecot-pop3d, dovecot-lmtpd and
+# dovecot-sieve, and either postfix or sendmail-bin, sasl2-bin, libsasl2-modules and
+# libsasl2-modules-db.
 set -eu
 
 contrib=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,7 +17,13 @@ etc=/etc/pec-milter
 var=/var/lib/pec-milter
 config=$etc/pec-milter.toml
 password=$etc/trial-password
-sockets=/var/spool/postfix/pec-milter
+if command -v postconf >/dev/null; then # the packages exclude each other
+	mta=postfix
+	sockets=/var/spool/postfix/pec-milter
+else
+	mta=sendmail
+	sockets=/run/pec-milter
+fi
 
 main() {
 	case ${1-}/$# in
@@ -44,8 +51,9 @@ start() {
 	write_directory
 	configure_daemon
 	configure_dovecot
-	configure_postfix
+	configure_$mta
 	start_servers
+	pec-milter check-config --mta --config $config >&2
 	echo "anna@$domain and bruno@$domain have the password in $password: submission on ports 465 and 587, IMAP on 993" >&2
 }
 
@@ -54,9 +62,12 @@ check() {
 	if [ "$(id -u)" -ne 0 ]; then
 		fail 'not root' 69
 	fi
-	for program in postconf doveconf sievec pec-milter openssl adduser; do
-		command -v $program >/dev/null || fail "no $program: install pec-milter, postfix, dovecot-imapd, dovecot-pop3d, dovecot-lmtpd and dovecot-sieve" 69
+	for program in doveconf sievec pec-milter openssl adduser; do
+		command -v $program >/dev/null || fail "no $program: install pec-milter, dovecot-imapd, dovecot-pop3d, dovecot-lmtpd and dovecot-sieve" 69
 	done
+	if [ $mta = sendmail ] && ! { [ -x /usr/libexec/sendmail/sendmail ] && command -v saslpasswd2 >/dev/null; }; then
+		fail 'no MTA: install postfix, or sendmail-bin, sasl2-bin, libsasl2-modules and libsasl2-modules-db' 69
+	fi
 	if [ -e $etc/signer.pem ] || [ -e $etc/accounts ]; then
 		fail "there is a provider in $etc already: use another machine" 78
 	fi
@@ -222,17 +233,46 @@ configure_postfix() {
 	adduser --quiet postfix pec-milter
 }
 
+# configure_sendmail: contrib/sendmail/README.md.
+configure_sendmail() {
+	name_machine
+	cp "$contrib"/sendmail/pec-milter.m4 /etc/mail/m4/pec-milter.m4
+	# A trial's domain is in no DNS.
+	sed -e "s/alfa\\.example/$domain/" -e "s,/etc/mail/tls/server\\.,$etc/server.," -e "/^FEATURE(.access_db/i FEATURE(\`accept_unresolvable_domains')dnl" \
+		"$contrib"/sendmail/sendmail.mc >/etc/mail/sendmail.mc
+	echo "TLS_Rcpt:$domain OK" >>/etc/mail/access # with no line it would be no table
+	mkdir -p /etc/sasl2
+	printf '%s\n' 'pwcheck_method: auxprop' 'auxprop_plugin: sasldb' 'mech_list: PLAIN LOGIN' >/etc/sasl2/Sendmail.conf
+	for user in anna bruno; do
+		tr -d '\n' <$password | saslpasswd2 -p -c -u "$domain" $user
+	done
+	chmod 600 /etc/sasldb2
+	printf '\n[mta]\nlifetime = "unix:%s/lifetime.sock"\n' $sockets >>$config
+	install -D -m 644 "$contrib"/systemd/drop-ins/sendmail.conf /etc/systemd/system/pec-milter.socket.d/sendmail.conf
+	sed -i 's/^QUEUE_INTERVAL=.*/QUEUE_INTERVAL="1m"/' /etc/mail/sendmail.conf
+	make -C /etc/mail >&2
+}
+
+# name_machine: Sendmail waits for a minute where the name of the machine has no dot. The
+# file is written over, for a container has it as a mount.
+name_machine() {
+	echo "127.0.1.1 mx.$domain $(uname -n)" | cat - /etc/hosts >"$work/hosts"
+	cat "$work/hosts" >/etc/hosts
+}
+
 start_servers() {
 	if [ -d /run/systemd/system ]; then
 		systemctl restart dovecot
+		systemctl daemon-reload
 		systemctl enable --now --quiet pec-milter.socket pec-milter.service
-		systemctl restart postfix
+		systemctl restart $mta
 	else # a container
 		doveadm stop 2>/dev/null || true
 		dovecot
+		install -d -o pec-milter -g pec-milter -m 750 $sockets
 		start-stop-daemon --start --background --chuid pec-milter --umask 077 --output /var/log/pec-milter.log \
 			--exec /usr/sbin/pec-milter -- serve --config $config
-		service postfix restart >&2
+		service $mta restart >&2
 	fi
 	await 60 'the doors do not answer: look into the log of pec-milter' pec-milter healthcheck --config $config
 }
@@ -253,20 +293,25 @@ await() {
 
 send() {
 	id=$(openssl rand -hex 8)@trial.example
-	submit "$1" "$2" | openssl s_client -quiet -crlf -verify_quiet -CAfile $etc/roots/trial.pem -connect localhost:465 >&2
-	await 120 'no receipt came: look into the logs of Postfix and pec-milter' receipt "$1"
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	submit "$1" "$2"
+	await 120 'no receipt came: look into the logs of the MTA and of pec-milter' receipt "$1"
 	cat "$(receipt "$1")"
 }
 
-# submit FROM TO is what a mail client says.
+# submit FROM TO is a mail client: it waits for each answer, as Sendmail insists.
 submit() {
-	login=$(printf '\0%s\0%s' "$1" "$(cat $password)" | base64 -w 0)
-	cat <<-END
-		EHLO trial.example
-		AUTH PLAIN $login
-		MAIL FROM:<$1>
-		RCPT TO:<$2>
-		DATA
+	mkfifo "$work/commands" "$work/replies"
+	openssl s_client -quiet -crlf -verify_quiet -CAfile $etc/roots/trial.pem -connect localhost:465 <"$work/commands" >"$work/replies" &
+	exec 3>"$work/commands" 4<"$work/replies"
+	answer 220
+	say 'EHLO trial.example' 250
+	say "AUTH PLAIN $(printf '\0%s\0%s' "$1" "$(cat $password)" | base64 -w 0)" 235
+	say "MAIL FROM:<$1>" 250
+	say "RCPT TO:<$2>" 250
+	say DATA 354
+	cat >&3 <<-END
 		From: $1
 		To: $2
 		Subject: Prova
@@ -274,9 +319,28 @@ submit() {
 		Message-ID: <$id>
 
 		Buongiorno.
-		.
-		QUIT
 	END
+	say . 250
+	say QUIT 221
+}
+
+# say COMMAND CODE wants that answer.
+say() {
+	printf '%s\n' "$1" >&3
+	answer "$2"
+}
+
+# answer CODE reads lines "250-..." until "250 ...".
+answer() {
+	while read -r line <&4; do
+		echo "$line" >&2
+		case $line in
+		"$1 "*) return ;;
+		"$1-"*) ;;
+		*) break ;;
+		esac
+	done
+	fail "the MTA does not take the message: look into the logs of the MTA and of pec-milter"
 }
 
 # receipt FROM names the file with the delivery receipt.

@@ -28,7 +28,7 @@ cat >"$copy/root/usr/local/bin/systemctl" <<-'END'
 		case $unit in
 		-*) ;;
 		*.socket | *.service) test -e "/lib/systemd/system/$unit" ;;
-		*) test -e "/lib/systemd/system/$unit.service" ;;
+		*) test -e "/lib/systemd/system/$unit.service" || test -x "/etc/init.d/$unit" ;;
 		esac || { echo "systemctl: no unit $unit" >&2; exit 5; }
 	done
 END
