@@ -74,15 +74,15 @@ test:
 	$(GO) test -count=1 -timeout 45m -tags integration ./internal/integration/...
 
 # make faults FAULTS=FP-14,FP-20 tries these points alone, BACKENDS=sqlite (or
-# servers) with that backend alone. The tables are left in build; docs/faults.md
-# says how to read them. A row waits more than it works: both backends run at the
-# same time, each with two rows at once.
+# servers) with that backend alone, MTA=sendmail providers with Sendmail. The tables
+# are left in build; docs/faults.md says how to read them. A row waits more than it
+# works: both backends run at the same time, each with two rows at once.
 BACKENDS ?= sqlite servers
 WORLDS   ?= 2
 
 faults: setup
 	@mkdir -p build; running=; for backend in $(BACKENDS); do \
-		FAULTS=$(FAULTS) FAULTS_BACKEND=$$backend FAULTS_WORLDS=$(WORLDS) FAULTS_TABLE=$(CURDIR)/build/faults-$$backend.txt \
+		FAULTS=$(FAULTS) FAULTS_MTA=$(MTA) FAULTS_BACKEND=$$backend FAULTS_WORLDS=$(WORLDS) FAULTS_TABLE=$(CURDIR)/build/faults-$$backend$(addprefix -,$(MTA)).txt \
 		$(GO) test -count=1 -v -timeout 60m -tags integration,faults -run 'TestFaults$$' ./internal/integration & running="$$running $$!"; \
 	done; failed=; for one in $$running; do wait $$one || failed=yes; done; test -z "$$failed"
 

@@ -17,10 +17,10 @@ import (
 
 // wantedFaults are the numbers of the rows that are asked for, longest first:
 // the last ones should not have to wait for one.
-func wantedFaults(backend string) (wanted []int) {
+func wantedFaults(backend string, onSendmail bool) (wanted []int) {
 	only := os.Getenv("FAULTS")
 	for n, f := range faults() {
-		if (allFaults || f.short) && (f.on == "" || f.on == backend) && (only == "" || strings.Contains(","+only+",", ","+f.point+",")) {
+		if (allFaults || f.short) && (f.on == "" || f.on == backend) && !(f.postfix && onSendmail) && (only == "" || strings.Contains(","+only+",", ","+f.point+",")) {
 			wanted = append(wanted, n)
 		}
 	}
