@@ -45,7 +45,7 @@ type fault struct {
 // again, the queues are emptied, and what the clients were told is compared with
 // mailboxes and legal logs. Nothing may be lost, nothing seen twice.
 //
-// Most of a row's time is spent waiting: with FAULTS_WORLDS several rows run at
+// A row waits as much as it works: with FAULTS_WORLDS several rows run at
 // once, each in a world of its own.
 func TestFaults(t *testing.T) {
 	backend := cmp.Or(os.Getenv("FAULTS_BACKEND"), sqlite)
