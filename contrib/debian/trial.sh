@@ -247,6 +247,7 @@ configure_sendmail() {
 		tr -d '\n' <$password | saslpasswd2 -p -c -u "$domain" $user
 	done
 	chmod 600 /etc/sasldb2
+	install -d -o pec-milter -g pec-milter -m 750 $sockets
 	printf '\n[mta]\nlifetime = "unix:%s/lifetime.sock"\n' $sockets >>$config
 	install -D -m 644 "$contrib"/systemd/drop-ins/sendmail.conf /etc/systemd/system/pec-milter.socket.d/sendmail.conf
 	sed -i 's/^QUEUE_INTERVAL=.*/QUEUE_INTERVAL="1m"/' /etc/mail/sendmail.conf
@@ -269,7 +270,6 @@ start_servers() {
 	else # a container
 		doveadm stop 2>/dev/null || true
 		dovecot
-		install -d -o pec-milter -g pec-milter -m 750 $sockets
 		start-stop-daemon --start --background --chuid pec-milter --umask 077 --output /var/log/pec-milter.log \
 			--exec /usr/sbin/pec-milter -- serve --config $config
 		service $mta restart >&2
