@@ -100,6 +100,8 @@ func sentence(e *point.Event) string {
 		return fmt.Sprintf("The access point took the message %s of %s for %s (subject %q, %d bytes). It certifies it.", cmp.Or(e.ID, e.Reference), e.Sender, names(e), e.Subject, e.Size)
 	case point.EventReceived:
 		return fmt.Sprintf("The incoming point took the envelope %s of the provider %s, from %s for %s.", e.ID, e.Provider, e.Sender, names(e)) + infected(e)
+	case point.EventRepeated:
+		return fmt.Sprintf("The message %s came again, for its sender had no answer, and goes on with the same id and time.", cmp.Or(e.ID, e.Reference))
 	case point.EventNotification:
 		return fmt.Sprintf("The incoming point took the notice %s of the provider %s about message %s%s.", e.Notice, e.Provider, e.ID, about(e))
 	case point.EventAnomaly:

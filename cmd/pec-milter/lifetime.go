@@ -27,14 +27,15 @@ func (s *services) lifetime(c *config.Config) []door {
 	})}}
 }
 
-// submissions are what the access door took with a queue id, as the legal log has it.
+// submissions are what the access door took with a queue id, as the legal log has it:
+// the first time that it came, or another.
 func (s *services) submissions(ctx context.Context, queueID string) (found []lifetime.Submission, err error) {
-	for rows, err := range s.log.Search(ctx, legallog.Query{QueueID: queueID, Kind: string(point.EventAccepted)}) {
+	for rows, err := range s.log.Search(ctx, legallog.Query{QueueID: queueID}) {
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
-			if row.Door == point.AccessDoor && row.QueueID == queueID {
+			if row.Door == point.AccessDoor && row.Kind == point.EventAccepted {
 				found = append(found, lifetime.Submission{Accepted: row.Time, Recipients: row.Recipients})
 			}
 		}

@@ -181,8 +181,8 @@ func tableLine(row *legallog.Row) string {
 
 // rowKinds are the kinds that rows have, of events and of notices.
 var rowKinds = []string{
-	string(point.EventAccepted), string(point.EventReceived), string(point.EventNotification), string(point.EventAnomaly),
-	string(point.EventRefused), string(point.EventDelivering), string(point.EventDelivered), string(point.EventUndelivered),
+	string(point.EventAccepted), string(point.EventReceived), string(point.EventRepeated), string(point.EventNotification),
+	string(point.EventAnomaly), string(point.EventRefused), string(point.EventDelivering), string(point.EventDelivered), string(point.EventUndelivered),
 	string(point.EventIssuing), string(point.EventIssued), string(point.EventSearched), string(point.EventReissued),
 	string(point.EventExtracted), string(point.EventRestored), string(point.EventImported),
 	string(pec.Acceptance), string(pec.NonAcceptance), string(pec.ServerAcceptance), string(pec.Delivery),

@@ -241,7 +241,9 @@ func (s *faultStage) judgeLogs(t *tally, l *load) error {
 
 // isVoid tells whether all that a log has of an id is that it was begun.
 func isVoid(rows []LogRow) bool {
-	return !slices.ContainsFunc(rows, func(r LogRow) bool { return r.Kind != point.EventAccepted && r.Kind != point.EventReceived })
+	return !slices.ContainsFunc(rows, func(r LogRow) bool {
+		return r.Kind != point.EventAccepted && r.Kind != point.EventReceived && r.Kind != point.EventRepeated
+	})
 }
 
 // outOfOrder finds results that have no earlier row that announced them.

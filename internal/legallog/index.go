@@ -43,7 +43,7 @@ func newTerm(kind, value string) term {
 // introduces tells whether a row brings a message in, or is of none.
 func introduces(e *point.Event) bool {
 	switch e.Kind {
-	case point.EventAccepted, point.EventReceived, point.EventAnomaly, point.EventRefused:
+	case point.EventAccepted, point.EventReceived, point.EventRepeated, point.EventAnomaly, point.EventRefused:
 		return true
 	}
 	return e.ID == ""

@@ -44,6 +44,7 @@ type EventKind string
 const (
 	EventAccepted     EventKind = "accepted"     // access: intent of a submission
 	EventReceived     EventKind = "received"     // incoming: an envelope, intent of taking charge
+	EventRepeated     EventKind = "repeated"     // access, incoming: the same goes on in a transaction of its own, for the first was never seen in the queue
 	EventNotification EventKind = "notification" // incoming: a peer's notification, genuine
 	EventAnomaly      EventKind = "anomaly"      // incoming: goes on in an anomaly envelope
 	EventRefused      EventKind = "refused"      // refused with a permanent reply, or by non-accettazione
@@ -63,6 +64,13 @@ const (
 func intentEvent(kind EventKind, t *Transaction, intent *Intent) Event {
 	event := messageEvent(kind, intent.Door, t, intent.Time, &intent.Facts.Data)
 	event.Virus = intent.Facts.Virus
+	return event
+}
+
+// repeatedEvent: a message whose intent there is came again, and goes on with it.
+func repeatedEvent(t *Transaction, intent *Intent) Event {
+	event := intentEvent(EventRepeated, t, intent)
+	event.Time = pec.LegalTime(t.Time)
 	return event
 }
 

@@ -34,6 +34,7 @@ func TestEventsAreComplete(t *testing.T) {
 	}{
 		{intentEvent(EventAccepted, transaction, intent), "id reference provider reply-to receipt-type error detail virus"},
 		{intentEvent(EventReceived, transaction, intent), "id reference provider reply-to receipt-type error detail virus"},
+		{repeatedEvent(transaction, intent), "id reference provider reply-to receipt-type error detail virus"},
 		{notificationEvent(transaction, pec.NonDelivery, &data), "id reference provider reply-to receipt-type error detail notice delivered"},
 		{anomalyEvent(IncomingDoor, transaction, []string{"a", "b"}), "reference free"},
 		{refusedEvent(IncomingDoor, transaction, []string{"virus: Eicar"}, "Eicar"), "reference free virus"},

@@ -140,11 +140,12 @@ func TestRepeatedSubmission(t *testing.T) {
 		later  time.Duration // then the client tries again
 		want   string        // what the repeat gets
 		sameID bool
+		rows   int // that say that it came again
 	}{
-		{"in the queue and seen: dropped", true, true, time.Minute, "", true},
-		{"sent a moment ago: wait", true, false, 30 * time.Second, "451", true},
-		{"sent, not in the queue: same id", false, false, 5 * time.Minute, "", true},
-		{"sent long ago, never seen: new id", false, false, 16 * time.Minute, "", false},
+		{"in the queue and seen: dropped", true, true, time.Minute, "", true, 0},
+		{"sent a moment ago: wait", true, false, 30 * time.Second, "451", true, 0},
+		{"sent, not in the queue: same id", false, false, 5 * time.Minute, "", true, 1},
+		{"sent long ago, never seen: new id", false, false, 16 * time.Minute, "", false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -162,6 +163,9 @@ func TestRepeatedSubmission(t *testing.T) {
 			w.expectMainJob()
 			if got := len(w.ids()) == 1; got != c.sameID {
 				t.Errorf("one PEC msgid for both: got %v, want %v", got, c.sameID)
+			}
+			if got := logged(t, w.alfa, point.EventRepeated); got != c.rows {
+				t.Errorf("repeated: got %d rows, want %d", got, c.rows)
 			}
 		})
 	}

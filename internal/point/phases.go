@@ -72,9 +72,18 @@ func (p *Provider) after(ctx context.Context, key Key, last *Intent, door Door, 
 	case age < holdTime:
 		return nil, replyInProgress
 	case age <= resumeTime:
-		return last, nil
+		return last, p.repeated(ctx, t, last)
 	}
 	return p.newIntent(ctx, key, last, door, t, facts, event)
+}
+
+// repeated has the legal log say that a message goes on under another queue id: by it
+// people search, and Sendmail asks for its lifetime.
+func (p *Provider) repeated(ctx context.Context, t *Transaction, intent *Intent) error {
+	if err := p.Log.Append(ctx, repeatedEvent(t, intent)); err != nil {
+		return fmt.Errorf("recording the repeat of %s: %w", intent.Facts.Data.ID, err)
+	}
+	return nil
 }
 
 // mayDrop tells whether the repeat of a message that is in the queue is no new
