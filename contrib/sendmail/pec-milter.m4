@@ -70,6 +70,10 @@ dnl # pec-milter bounds what users and the world may send (mta.max_size). An env
 dnl # receipt is an original and some more, and is not to be refused here.
 define(`confMAX_MESSAGE_SIZE', `335544320')
 
+dnl # A client must not have a message given up in a minute (BY=60;R), and the notices that are
+dnl # owed with it.
+define(`confDELIVER_BY_MIN', `-1')
+
 dnl # Time. An outbox recipient and a mailbox must outlast 24 hours; a certified message to
 dnl # another provider ends after them, for pec-milter says so (pecexpired below). No unsigned
 dnl # warnings; and a bounce of a bounce is no mail.
@@ -128,14 +132,25 @@ R$*			$: $1 $| <$&{daemon_name}> $>CanonAddr $1
 R$* $| <PEC-INJECT> $*	$@ $1
 R$* $| <$*> $* < @ $* $={PecOutbox} $* > $*	$#error $@ 5.7.1 $: "554 5.7.1 internal domain"
 R$* $| <$*> $* $={PecOutbox} $*	$#error $@ 5.7.1 $: "554 5.7.1 internal domain"
-R$* $| <PEC-ACCESS> $*	$@ $1
-R$* $| <PEC-ACCESS-TLS> $*	$@ $1
+R$* $| <PEC-ACCESS> $*	$@ $>pecnotify $1
+R$* $| <PEC-ACCESS-TLS> $*	$@ $>pecnotify $1
 R$* $| <$*> $* < @ $* $=R . > $*	$@ $1
 R$* $| <$*> $* < @ $* $=R > $*	$@ $1
 R$* $| <$*> $* < @ $=w . > $*	$@ $1
 R$* $| <$*> $* < @ $=w > $*	$@ $1
 R$* $| <$*> $* < @ $* > $*	$#error $@ 5.7.1 $: "554 5.7.1 relaying denied: users submit with a password"
 R$* $| $*		$@ $1
+POPDIVERT
+
+dnl # Of a failure we know by the report to the sender: a client must not have nobody told. The
+dnl # privacy flag noreceipts is no way out: then the milter must not either, who asks that nobody
+dnl # be told of an outbox recipient.
+PUSHDIVERT(9)
+Specnotify
+R$*			$: <$&{dsn_notify}> $1
+R<> $*			$@ $1
+R<$* FAILURE $*> $*	$@ $3
+R<$+> $*		$#error $@ 5.7.1 $: "553 5.7.1 NOTIFY without FAILURE: nobody would learn of a failure"
 POPDIVERT
 divert(0)dnl
 VERSIONID(`pec-milter: a PEC provider, RFC 6109')dnl

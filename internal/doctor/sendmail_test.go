@@ -19,7 +19,7 @@ func TestRulesAreThoseOfContribSendmail(t *testing.T) {
 	for _, c := range []struct {
 		begin string
 		want  []string
-	}{{"PUSHDIVERT(3)\n", routingRules}, {"SLocal_check_rcpt\n", recipientRules}} {
+	}{{"PUSHDIVERT(3)\n", routingRules}, {"SLocal_check_rcpt\n", recipientRules}, {"Specnotify\n", notifyRules}} {
 		_, rest, found := strings.Cut(string(text), c.begin)
 		block, _, _ := strings.Cut(rest, "POPDIVERT")
 		if !found || block == "" {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 var macros = map[string]string{
 	"SuperSafe": "confSAFE_QUEUE", "OldStyleHeaders": "confOLD_STYLE_HEADERS", "EightBitMode": "confEIGHT_BIT_HANDLING",
 	"MaxHeadersLength": "confMAX_HEADERS_LENGTH", "MaxMimeHeaderLength": "confMAX_MIME_HEADER_LENGTH",
-	"NoRecipientAction": "confNO_RCPT_ACTION", "PrivacyOptions": "confPRIVACY_FLAGS", "DeliveryMode": "confDELIVERY_MODE",
+	"NoRecipientAction": "confNO_RCPT_ACTION", "PrivacyOptions": "confPRIVACY_FLAGS", "DeliveryMode": "confDELIVERY_MODE", "DeliverByMin": "confDELIVER_BY_MIN",
 	"Timeout.queuereturn": "confTO_QUEUERETURN", "Timeout.queuewarn": "confTO_QUEUEWARN",
 	"DoubleBounceAddress": "confDOUBLE_BOUNCE_ADDRESS", "InputMailFilters": "confINPUT_MAIL_FILTERS",
 	"AuthOptions": "confAUTH_OPTIONS", "ServerSSLOptions": "confSERVER_SSL_OPTIONS", "ClientSSLOptions": "confCLIENT_SSL_OPTIONS",
@@ -23,6 +24,7 @@ var macros = map[string]string{
 func sendmailRules() []rule {
 	const changed = "messages would be changed before they are certified"
 	const day = "outbox recipients and our own mailboxes must outlast the 24 hours of RFC 6109 section 2.2.2"
+	const privacy = "needmailhelo,noexpn,novrfy,noetrn,noverb,restrictmailq,restrictqrun,restrictexpand,nobodyreturn"
 	const tls = "users and providers must have TLS 1.2 or later"
 	rules := []rule{
 		{"SuperSafe", "True", "mail that was accepted could be lost", isTrue},
@@ -32,8 +34,8 @@ func sendmailRules() []rule {
 		{"MaxHeadersLength", "262144", "large headers would be refused without a signed notice", unboundedOr(262144)},
 		{"MaxMimeHeaderLength", "0/0", changed, unlimited},
 		{"NoRecipientAction", "none", changed, begins("n")},
-		{"PrivacyOptions", "needmailhelo,noexpn,novrfy,noetrn,noverb,restrictmailq,restrictqrun,restrictexpand,nobodyreturn",
-			"authwarnings, and goaway with it, adds a field: " + changed, noWarnings},
+		{"PrivacyOptions", privacy, "authwarnings, and goaway with it, adds a field: " + changed, noWarnings},
+		{"DeliverByMin", "-1", "a client could have a message given up in a minute, and the notices that are owed with it", begins("-")},
 		{"Timeout.queuereturn", "5d", day, atLeastOf(48 * time.Hour)},
 		{"DoubleBounceAddress", "", "bounces of bounces would be mail of nobody's", nil},
 		{"AuthOptions", "A,p,y", "passwords would pass in clear", needsPrivacy},
@@ -53,7 +55,7 @@ func sendmailRules() []rule {
 // all others.
 var sendmailDefaults = map[string]string{
 	"supersafe": "True", "maxmimeheaderlength": "0/0", "norecipientaction": "none", "maxheaderslength": "32768",
-	"oldstyleheaders": "False", "deliverymode": "background", "doublebounceaddress": "postmaster",
+	"deliverbymin": "0", "oldstyleheaders": "False", "deliverymode": "background", "doublebounceaddress": "postmaster",
 }
 
 func isTrue(value, _ string) bool  { return strings.EqualFold(value, "true") || value == "" }
@@ -74,12 +76,8 @@ func unlimited(value, _ string) bool { return value == "0/0" || value == "0" }
 
 // noWarnings: no X-Authentication-Warning is added.
 func noWarnings(value, _ string) bool {
-	for _, flag := range list(strings.ToLower(value)) {
-		if flag == "authwarnings" || flag == "goaway" {
-			return false
-		}
-	}
-	return true
+	flags := list(strings.ToLower(value))
+	return !slices.Contains(flags, "authwarnings") && !slices.Contains(flags, "goaway")
 }
 
 // needsPrivacy: p, no password in clear.

@@ -23,14 +23,20 @@ var (
 		"$* $| <PEC-INJECT> $* => $@ $1",
 		`$* $| <$*> $* < @ $* $={PecOutbox} $* > $* => $#error $@ 5.7.1 $: "554 5.7.1 internal domain"`,
 		`$* $| <$*> $* $={PecOutbox} $* => $#error $@ 5.7.1 $: "554 5.7.1 internal domain"`,
-		"$* $| <PEC-ACCESS> $* => $@ $1",
-		"$* $| <PEC-ACCESS-TLS> $* => $@ $1",
+		"$* $| <PEC-ACCESS> $* => $@ $>pecnotify $1",
+		"$* $| <PEC-ACCESS-TLS> $* => $@ $>pecnotify $1",
 		"$* $| <$*> $* < @ $* $=R . > $* => $@ $1",
 		"$* $| <$*> $* < @ $* $=R > $* => $@ $1",
 		"$* $| <$*> $* < @ $=w . > $* => $@ $1",
 		"$* $| <$*> $* < @ $=w > $* => $@ $1",
 		`$* $| <$*> $* < @ $* > $* => $#error $@ 5.7.1 $: "554 5.7.1 relaying denied: users submit with a password"`,
 		"$* $| $* => $@ $1",
+	}
+	notifyRules = []string{
+		"$* => $: <$&{dsn_notify}> $1",
+		"<> $* => $@ $1",
+		"<$* FAILURE $*> $* => $@ $3",
+		`<$+> $* => $#error $@ 5.7.1 $: "553 5.7.1 NOTIFY without FAILURE: nobody would learn of a failure"`,
 	}
 )
 
@@ -40,6 +46,7 @@ func (c *sendmailCF) checkRules() []Finding {
 		c.compareRules("sendmail.LOCAL_RULE_0", "ParseLocal", routingRules, "certified mail or the outbox would not go to the delivery door"),
 		c.compareRules("sendmail.Local_check_rcpt", "Local_check_rcpt", recipientRules,
 			"clients could write to "+outboxDomain+", or relay past the access door"),
+		c.compareRules("sendmail.pecnotify", "pecnotify", notifyRules, "a client could ask that nobody be told of a failure"),
 	}
 }
 
