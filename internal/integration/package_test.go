@@ -12,9 +12,7 @@ import (
 // installs, upgrades and purges it in a copy of this system that is thrown away.
 func TestPackage(t *testing.T) {
 	needs(t, "dpkg-deb", "go-md2man", "strip", "lintian", "man")
-	dir := t.TempDir()
-	program := filepath.Join(dir, "pec-milter")
-	inRepository(t, "go", "build", "-o", program, "./cmd/pec-milter")
+	dir, program := t.TempDir(), packaged(t)
 	for _, version := range []string{"1", "2"} {
 		inRepository(t, "env", "PEC_VERSION="+version, "contrib/debian/package.sh", program, filepath.Join(dir, version))
 	}
@@ -28,6 +26,15 @@ func TestPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(inRepository(t, "unshare", "--mount", "sh", "-eu", script, packages[0], packages[1]))
+}
+
+// packaged is pec-milter as make deb compiles it. What go has compiled is found again by
+// the next that does so, in a copy of this system too.
+func packaged(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "pec-milter")
+	inRepository(t, "go", "build", "-buildmode=pie", "-trimpath", "-o", program, "./cmd/pec-milter")
+	return program
 }
 
 // inRepository runs a program in the repository.
