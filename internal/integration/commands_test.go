@@ -92,6 +92,9 @@ func (s *stage) stories() map[string]command {
 		// Until the end of the story.
 		"settings": {"PROVIDER SETTING", s.settings}, // any number of them
 		"postfix":  {"PROVIDER SETTING", s.postfix},
+		// Texts of sendmail.cf and what is in their place; none: as it was. Sendmail starts
+		// again.
+		"sendmail-cf": {"PROVIDER [OLD] [NEW]", s.sendmailCF}, // any number of them
 		// The daemon's clock is that much ahead ("12h1m"), until the end of the story.
 		"clock": {"PROVIDER DURATION", s.clock},
 		"jump":  {"PROVIDER DURATION", s.jump}, // and is seen to have been set
@@ -233,57 +236,6 @@ func readMail(ts *testscript.TestScript, user string, args []string) Mail {
 	message = strings.ReplaceAll(message, "{EICAR}", eicar)
 	message = strings.ReplaceAll(message, "\n", "\r\n")
 	return Mail{User: user, From: args[1], To: strings.Split(args[2], ","), Message: strings.NewReader(message)}
-}
-
-func (s *stage) submit(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	return s.submitAs(out, ts, append([]string{args[1]}, args...))
-}
-
-func (s *stage) submitAs(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	user := args[0]
-	if user == "nobody" {
-		user = ""
-	}
-	m := readMail(ts, user, args[1:])
-	p, err := s.providerOf(m.From)
-	if err != nil {
-		return err
-	}
-	return p.Submit(m)
-}
-
-func (s *stage) send(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return p.Send(readMail(ts, "", args[1:]))
-}
-
-func (s *stage) inject(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return p.SendInject(readMail(ts, "", args[1:]))
-}
-
-func (s *stage) sendmail(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return p.Sendmail(readMail(ts, "", args[1:]))
-}
-
-func (s *stage) smtp(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
-	p, err := s.providerOf(args[0])
-	if err != nil {
-		return err
-	}
-	replies, err := p.SubmitLines(args[0], args[1:])
-	out.WriteString(replies)
-	return err
 }
 
 func (s *stage) flush(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {

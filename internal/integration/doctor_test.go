@@ -32,7 +32,13 @@ func (s *stage) doctor(out *bytes.Buffer, _ *testscript.TestScript, args []strin
 	if err := writeConf(p.daemonFile("direct.toml"), "pec-milter.toml", direct); err != nil {
 		return err
 	}
-	printed, failed := p.Command("doctor", "--json", "--config", p.daemonFile("direct.toml"), "--postfix", p.postfixDir())
+	command := []string{"doctor", "--json", "--config", p.daemonFile("direct.toml")}
+	if server, is := p.server().(sendmail); is {
+		command = append(command, "--sendmail", server.dir("sendmail.cf"))
+	} else {
+		command = append(command, "--postfix", p.postfixDir())
+	}
+	printed, failed := p.Command(command...)
 	out.Write(printed)
 	bad, clock, err := badChecks(printed)
 	if err != nil {

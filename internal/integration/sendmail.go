@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -137,6 +138,9 @@ func (s sendmail) configure() error {
 			return err
 		}
 	}
+	if err := edit(s.dir("sendmail.cf"), s.cfEdits); err != nil {
+		return err
+	}
 	table := s.tlsWanted()
 	if err := os.WriteFile(s.dir("access"), []byte(table), 0o644); err != nil {
 		return err
@@ -162,6 +166,23 @@ func makeConfiguration(mc, cf string) error {
 	return os.WriteFile(cf, text, 0o644)
 }
 
+// edit puts texts of a file in the place of others, which must be there: pairs of an old one
+// and a new one.
+func edit(path string, pairs []string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text := string(content)
+	for pair := range slices.Chunk(pairs, 2) {
+		if !strings.Contains(text, pair[0]) {
+			return fmt.Errorf("%s has no %q to be changed", path, pair[0])
+		}
+		text = strings.ReplaceAll(text, pair[0], pair[1])
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
 // routes are those toward the other sites.
 func (s sendmail) routes() (routes []route) {
 	for _, other := range s.world.sites() {
@@ -182,6 +203,9 @@ func (s sendmail) tlsWanted() string {
 		if other.Domain != s.Domain {
 			lines += fmt.Sprintf("TLS_Rcpt:%s\tVERIFY+CN:%s\n", other.Domain, other.Host)
 		}
+	}
+	if refusing := s.refusing(); refusing != nil {
+		lines += fmt.Sprintf("TLS_Rcpt:%s\tVERIFY+CN:%s\n", RefusedDomain, refusing.Host)
 	}
 	return lines
 }

@@ -30,6 +30,7 @@ type Site struct {
 	world        *World
 	ordinary     bool
 	mta, dovecot *process // Postfix or Sendmail
+	cfEdits      []string // texts of sendmail.cf, each with what is in its place: settings of a story
 }
 
 func newSite(w *World, name string, ordinary bool) *Site {

@@ -1,0 +1,60 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func (s *stage) submit(out *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	return s.submitAs(out, ts, append([]string{args[1]}, args...))
+}
+
+func (s *stage) submitAs(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	user := args[0]
+	if user == "nobody" {
+		user = ""
+	}
+	m := readMail(ts, user, args[1:])
+	p, err := s.providerOf(m.From)
+	if err != nil {
+		return err
+	}
+	return p.Submit(m)
+}
+
+func (s *stage) send(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.Send(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) inject(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.SendInject(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) sendmail(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+	p, err := s.provider(args[0])
+	if err != nil {
+		return err
+	}
+	return p.Sendmail(readMail(ts, "", args[1:]))
+}
+
+func (s *stage) smtp(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
+	p, err := s.providerOf(args[0])
+	if err != nil {
+		return err
+	}
+	replies, err := p.SubmitLines(args[0], args[1:])
+	out.WriteString(replies)
+	return err
+}
