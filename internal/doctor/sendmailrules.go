@@ -24,7 +24,6 @@ var macros = map[string]string{
 func sendmailRules() []rule {
 	const changed = "messages would be changed before they are certified"
 	const day = "outbox recipients and our own mailboxes must outlast the 24 hours of RFC 6109 section 2.2.2"
-	const privacy = "needmailhelo,noexpn,novrfy,noetrn,noverb,restrictmailq,restrictqrun,restrictexpand,nobodyreturn"
 	const tls = "users and providers must have TLS 1.2 or later"
 	rules := []rule{
 		{"SuperSafe", "True", "mail that was accepted could be lost", isTrue},
@@ -34,7 +33,8 @@ func sendmailRules() []rule {
 		{"MaxHeadersLength", "262144", "large headers would be refused without a signed notice", unboundedOr(262144)},
 		{"MaxMimeHeaderLength", "0/0", changed, unlimited},
 		{"NoRecipientAction", "none", changed, begins("n")},
-		{"PrivacyOptions", privacy, "authwarnings, and goaway with it, adds a field: " + changed, noWarnings},
+		{"PrivacyOptions", "needmailhelo,noexpn,novrfy,noetrn,noverb,restrictmailq,restrictqrun,restrictexpand,nobodyreturn",
+			"authwarnings, and goaway with it, adds a field: " + changed, noWarnings},
 		{"DeliverByMin", "-1", "a client could have a message given up in a minute, and the notices that are owed with it", begins("-")},
 		{"Timeout.queuereturn", "5d", day, atLeastOf(48 * time.Hour)},
 		{"DoubleBounceAddress", "", "bounces of bounces would be mail of nobody's", nil},

@@ -37,13 +37,13 @@ func (s *stage) stories() map[string]command {
 		// Messages. TO may be several, with commas. FILE is a file of the story, with LF
 		// line ends; EICAR in braces stands for the test virus, {TEXT*N} for N times the
 		// text, in which \n is a line end and \0 a NUL.
-		"submit":    {"FILE FROM TO", s.submit},            // STARTTLS, authenticated as FROM
-		"submit-as": {"USER FILE FROM TO", s.submitAs},     // USER may be "nobody"
-		"send":      {"PROVIDER FILE FROM TO", s.send},     // to port 25, as another server does
-		"inject":    {"PROVIDER FILE FROM TO", s.inject},   // to the port without milter
-		"sendmail":  {"PROVIDER FILE FROM TO", s.sendmail}, // sendmail(1), by root
-		"smtp":      {"USER LINE", s.smtp},                 // lines of SMTP, as submit; prints the replies; any number
-		"originals": {"FROM DOMAIN", s.originals},          // submits all nasty messages, compares
+		"submit":    {"FILE FROM TO", s.submit},                                  // STARTTLS, authenticated as FROM
+		"submit-as": {"USER FILE FROM TO", s.submitAs},                           // USER may be "nobody"
+		"send":      {"PROVIDER FILE FROM TO", s.sendBy((*Provider).Send)},       // to port 25, as another server does
+		"inject":    {"PROVIDER FILE FROM TO", s.sendBy((*Provider).SendInject)}, // to the port without milter
+		"sendmail":  {"PROVIDER FILE FROM TO", s.sendBy((*Provider).Sendmail)},   // sendmail(1), by root
+		"smtp":      {"USER LINE", s.smtp},                                       // lines of SMTP, as submit; prints the replies; any number
+		"originals": {"FROM DOMAIN", s.originals},                                // submits all nasty messages, compares
 		// A client that keeps to no rule; USER may be "nobody". dialogue_test.go has what
 		// FILE says.
 		"dialogue": {"PROVIDER USER FILE", s.dialogue},
@@ -305,14 +305,11 @@ func (s *stage) variant(_ *bytes.Buffer, _ *testscript.TestScript, args []string
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(p.ConfigFile())
+	text, err := withTexts(p.ConfigFile(), args[2], args[3])
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(text), args[2]) {
-		return fmt.Errorf("%s does not contain %q", p.ConfigFile(), args[2])
-	}
-	return os.WriteFile(p.daemonFile(args[1]), []byte(strings.ReplaceAll(string(text), args[2], args[3])), 0o644)
+	return os.WriteFile(p.daemonFile(args[1]), []byte(text), 0o644)
 }
 
 func (s *stage) secret(_ *bytes.Buffer, _ *testscript.TestScript, args []string) error {

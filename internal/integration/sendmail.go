@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -138,7 +137,11 @@ func (s sendmail) configure() error {
 			return err
 		}
 	}
-	if err := edit(s.dir("sendmail.cf"), s.cfEdits); err != nil {
+	text, err := withTexts(s.dir("sendmail.cf"), s.cfEdits...)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.dir("sendmail.cf"), []byte(text), 0o644); err != nil {
 		return err
 	}
 	table := s.tlsWanted()
@@ -164,23 +167,6 @@ func makeConfiguration(mc, cf string) error {
 		return fmt.Errorf("m4 %s: %w\n%s", mc, errors.Join(err, errors.New("it complains")), &said)
 	}
 	return os.WriteFile(cf, text, 0o644)
-}
-
-// edit puts texts of a file in the place of others, which must be there: pairs of an old one
-// and a new one.
-func edit(path string, pairs []string) error {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	text := string(content)
-	for pair := range slices.Chunk(pairs, 2) {
-		if !strings.Contains(text, pair[0]) {
-			return fmt.Errorf("%s has no %q to be changed", path, pair[0])
-		}
-		text = strings.ReplaceAll(text, pair[0], pair[1])
-	}
-	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // routes are those toward the other sites.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,6 +167,23 @@ func giveTo(owner string, paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// withTexts is what a file has with texts in the place of others, which must be there: pairs
+// of an old one and a new one.
+func withTexts(path string, pairs ...string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	text := string(content)
+	for pair := range slices.Chunk(pairs, 2) {
+		if !strings.Contains(text, pair[0]) {
+			return "", fmt.Errorf("%s does not contain %q", path, pair[0])
+		}
+		text = strings.ReplaceAll(text, pair[0], pair[1])
+	}
+	return text, nil
 }
 
 // replaceFile puts a new version of a file in place of the old, whole.

@@ -25,28 +25,15 @@ func (s *stage) submitAs(_ *bytes.Buffer, ts *testscript.TestScript, args []stri
 	return p.Submit(m)
 }
 
-func (s *stage) send(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
+// sendBy is the command that has a provider take a message in one of its ways.
+func (s *stage) sendBy(way func(*Provider, Mail) error) func(*bytes.Buffer, *testscript.TestScript, []string) error {
+	return func(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
+		p, err := s.provider(args[0])
+		if err != nil {
+			return err
+		}
+		return way(p, readMail(ts, "", args[1:]))
 	}
-	return p.Send(readMail(ts, "", args[1:]))
-}
-
-func (s *stage) inject(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return p.SendInject(readMail(ts, "", args[1:]))
-}
-
-func (s *stage) sendmail(_ *bytes.Buffer, ts *testscript.TestScript, args []string) error {
-	p, err := s.provider(args[0])
-	if err != nil {
-		return err
-	}
-	return p.Sendmail(readMail(ts, "", args[1:]))
 }
 
 func (s *stage) smtp(out *bytes.Buffer, _ *testscript.TestScript, args []string) error {
